@@ -1,0 +1,3 @@
+// Empty: see openapi.go.
+
+package v1

@@ -1,0 +1,1 @@
+"""Keelway: a Kubernetes operator for the life of a machine-learning model."""

@@ -1,0 +1,130 @@
+"""What serves a model: one InferenceService per version, the Service in front of it, and the route to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keelway.api.base import Manifest
+from keelway.api.digests import digest
+from keelway.api.model_deployment import ModelDeployment, Route
+from keelway.api.model_version import ModelVersion
+from keelway.api.resource import FOR_ANNOTATION
+from keelway.manifests.metadata import child_metadata, for_annotation, labels_for
+from keelway.manifests.names import INFERENCE_SERVICE_NAME_LIMIT, child_name
+
+REVISION_ANNOTATION = "keelway.dev/revision"
+ISVC_LABEL = "serving.kserve.io/inferenceservice"
+SERVER_PORT = 8080
+
+
+def revision(deployment: ModelDeployment, version: ModelVersion) -> str:
+    """Hash of all that makes a server what it is, but for how many replicas there are."""
+    serving = deployment.spec.serving.model_copy(update={"min_replicas": 1, "max_replicas": 1})
+    artifact, number = version.spec.artifact.to_json(), version.spec.version
+    return digest([deployment.name, artifact, number, serving.to_json(), _autoscaler(deployment)])
+
+
+def _autoscaler(deployment: ModelDeployment) -> str:
+    """Who decides about replicas: an annotation, so another one is another InferenceService."""
+    serving = deployment.spec.serving
+    return "none" if serving.min_replicas == serving.max_replicas else "hpa"
+
+
+def inference_service_name(deployment: ModelDeployment, version: ModelVersion) -> str:
+    """`<deployment>-v<N>-<hash8>`: another version or another way to serve is another InferenceService."""
+    name = child_name(
+        deployment.name,
+        f"v{version.spec.version}",
+        revision(deployment, version)[:8],
+        limit=INFERENCE_SERVICE_NAME_LIMIT,
+    )
+    # KServe wants a letter first.
+    return name if name[0].isalpha() else f"m{name[1:]}"
+
+
+def inference_service(deployment: ModelDeployment, version: ModelVersion) -> Manifest:
+    """The InferenceService of one model version. Its metadata never changes: KServe would restart the pods."""
+    serving = deployment.spec.serving
+    name = inference_service_name(deployment, version)
+    metadata = child_metadata(
+        deployment,
+        name,
+        annotations={
+            "serving.kserve.io/deploymentMode": "Standard",
+            "serving.kserve.io/autoscalerClass": _autoscaler(deployment),
+        },
+    )
+    predictor: dict[str, Any] = {
+        "annotations": {
+            REVISION_ANNOTATION: revision(deployment, version)[:12],
+            FOR_ANNOTATION: for_annotation(deployment),
+        },
+        "labels": labels_for(deployment),
+        "minReplicas": serving.min_replicas,
+        "maxReplicas": serving.max_replicas,
+        # Also for the container that KServe adds to fetch the model, which states none of its own.
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "model": _model(deployment, version),
+        **({"serviceAccountName": serving.service_account_name} if serving.service_account_name else {}),
+    }
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": metadata,
+        "spec": {"predictor": predictor},
+    }
+
+
+def _model(deployment: ModelDeployment, version: ModelVersion) -> dict[str, Any]:
+    serving, artifact = deployment.spec.serving, version.spec.artifact
+    model_format = {
+        "name": artifact.format.name,
+        **({"version": artifact.format.version} if artifact.format.version else {}),
+    }
+    return {
+        "modelFormat": model_format,
+        "protocolVersion": serving.protocol,
+        "storageUri": artifact.uri,
+        "env": [{"name": "MODEL_VERSION", "value": str(version.spec.version)}, *_served_name_variable(deployment)],
+        **({"args": [f"--model_name={deployment.name}"]} if not _is_mlserver(deployment) else {}),
+        **({"runtime": serving.runtime} if serving.runtime else {}),
+        **({"resources": serving.resources} if serving.resources else {}),
+    }
+
+
+def _is_mlserver(deployment: ModelDeployment) -> bool:
+    """MLServer takes the served name from its environment and no arguments; KServe's Python servers the reverse."""
+    return "mlserver" in deployment.spec.serving.runtime
+
+
+def _served_name_variable(deployment: ModelDeployment) -> list[dict[str, str]]:
+    return [{"name": "MLSERVER_MODEL_NAME", "value": deployment.name}] if _is_mlserver(deployment) else []
+
+
+def service(deployment: ModelDeployment, inference_service: str) -> Manifest:
+    """The Service named like the ModelDeployment: its address stays while versions change behind it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": child_metadata(deployment, deployment.name),
+        "spec": {
+            "selector": {ISVC_LABEL: inference_service},
+            "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": SERVER_PORT}],
+        },
+    }
+
+
+def http_route(deployment: ModelDeployment, route: Route, inference_service: str) -> Manifest:
+    """The route from a Gateway to one InferenceService, with all the traffic."""
+    gateway = {"name": route.gateway.name, "namespace": route.gateway.namespace or deployment.namespace}
+    backend = {"name": f"{inference_service}-predictor", "port": 80, "weight": 100}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": child_metadata(deployment, deployment.name),
+        "spec": {
+            "parentRefs": [gateway],
+            **({"hostnames": list(route.hostnames)} if route.hostnames else {}),
+            "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": route.path}}], "backendRefs": [backend]}],
+        },
+    }
