@@ -1,7 +1,9 @@
 """Runs the levels of the tests in the order given and sums up each: `python -m dev.levels lint unit e2e`.
 
 A level that needs the local cluster starts it; when this run was the one that started it, it is removed at the end, so
-that a run leaves the machine as it found it. With CI=true all levels run; otherwise the first failing one ends the run.
+that a run leaves the machine as it found it. With CI=true all levels run, and a level of which at most
+`MOST_TRIED_AGAIN` tests failed runs those once more, alone, and says so: tests with real processes and deadlines share
+a busy machine. Otherwise the first failing level ends the run.
 """
 
 import os
@@ -20,6 +22,8 @@ from dev.places import CACHE, ROOT
 from dev.progress import console
 
 REPORTS = CACHE / "tests"
+MOST_TRIED_AGAIN = 3
+"""More failures than that are no accident."""
 
 PYTHON = sys.executable
 TOOLS = Path(PYTHON).parent
@@ -75,24 +79,34 @@ def run_level(level: str) -> Outcome:
     return Outcome(level=level, passed=passed, seconds=time.monotonic() - started, note=note)
 
 
-def counts(report: Path) -> str:
-    """What a JUnit report counted, as in `41 passed, 2 failed`."""
+def counts(report: Path) -> tuple[int, int]:
+    """How many tests passed and how many failed, by a JUnit report; nothing passed where there is none."""
     if not report.exists():
-        return "no report"
+        return 0, 0
     suites = ElementTree.parse(report).getroot().iter("testsuite")
     totals = [{name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors")} for suite in suites]
     failed = sum(total["failures"] + total["errors"] for total in totals)
-    return f"{sum(total['tests'] for total in totals) - failed} passed, {failed} failed"
+    return sum(total["tests"] for total in totals) - failed, failed
 
 
 def _run_tests(level: str) -> tuple[bool, str]:
     for command in PREPARATIONS.get(level, ()):
         if not _succeeds(command):
             return False, f"{_name(command)} failed"
-    report = REPORTS / f"{level}.xml"
+    good, passed, failed = _pytest(level)
+    note = f"{passed} passed, {failed} failed"
+    if good or not os.environ.get("CI") or not 0 < failed <= MOST_TRIED_AGAIN:
+        return good, note
+    good, passed, failed = _pytest(level, "--last-failed", "--last-failed-no-failures=none")
+    return good, f"{note}; once more, alone: {passed} passed, {failed} failed"
+
+
+def _pytest(level: str, *options: str) -> tuple[bool, int, int]:
+    """Whether pytest was content, and how many tests passed and failed."""
+    report = REPORTS / f"{level}{'-again' if options else ''}.xml"
     report.unlink(missing_ok=True)
-    command = (PYTHON, "-m", "pytest", f"tests/{level}", "--quiet", f"--junitxml={report}")
-    return _succeeds(command), counts(report)
+    command = (PYTHON, "-m", "pytest", f"tests/{level}", "--quiet", f"--junitxml={report}", *options)
+    return _succeeds(command), *counts(report)
 
 
 def _succeeds(command: tuple[str, ...]) -> bool:
