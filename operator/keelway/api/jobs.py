@@ -213,10 +213,23 @@ class StageInput(Model):
     """Directory to fill: the files as they are; for a split of a table `part-*.parquet`, of images their files."""
 
 
+class StagedModel(Model):
+    """A model whose bytes must have the recorded digest."""
+
+    location: Location
+    """Its directory. The list of its files may lie beside it (`list_beside`) and says then which files are its own."""
+    digest: str
+    """`tree_digest` of its files."""
+    target: str = ""
+    """Directory to put the files into; empty: they are read and not kept."""
+
+
 class StageOrder(Model):
     """Fetch exactly the pinned bytes and write the parameters' file."""
 
-    inputs: tuple[StageInput, ...]
+    inputs: tuple[StageInput, ...] = ()
+    model: StagedModel | None = None
+    """Fails with ArtifactMissing when files are not there, with ArtifactDigestMismatch when they are others."""
     parameters: dict[str, float | int | str] = {}
     parameters_file: str = ""
     """Empty where there are no parameters."""
@@ -305,6 +318,56 @@ class SweepVerdict(Model):
     """How many were deleted."""
 
 
+class MeasureOrder(Model):
+    """Wait for the end of the user's containers, then take the metrics: `collect` where there is no model to keep."""
+
+    metrics_file: str
+    wanted: tuple[str, ...]
+    """Metrics that must be there and be finite numbers."""
+
+
+class MeasureVerdict(Model):
+    """Answer of `measure`."""
+
+    outcome: Literal["Measured", "Failed"]
+    reason: str = ""
+    message: str = ""
+    metrics: Annotated[dict[str, float], Field(default_factory=dict)]
+    """At most 50, the wanted ones always among them."""
+
+
+class SmokeCall(Model):
+    """One request."""
+
+    url: str
+    method: Literal["GET", "POST", "PUT"]
+    body: str = ""
+    content_type: str = "application/json"
+    expect_status: int = 200
+
+
+class SmokeOrder(Model):
+    """Send requests one after the other; the first that is not answered as expected ends it.
+
+    A refused connection, and a 503 of nobody, are tried again until `patience_seconds` are over: a server that has just
+    become ready is not known everywhere yet.
+    """
+
+    calls: tuple[SmokeCall, ...]
+    max_seconds: float
+    """Of each answer, from sending to its last byte."""
+    patience_seconds: float = 10
+
+
+class SmokeVerdict(Model):
+    """Answer of `smoke`: reason SmokeFailed, and which request was answered how; no bodies."""
+
+    outcome: Literal["Answered", "Failed"]
+    reason: str = ""
+    message: str = ""
+    slowest_seconds: float = 0
+
+
 class StagedTable(Model):
     """An input of a derivation, as `stage` left it."""
 
@@ -367,6 +430,9 @@ FailureReason = Literal[
     "ModelMissing",
     "ModelTooLarge",
     "UploadFailed",
+    "ArtifactMissing",
+    "ArtifactDigestMismatch",
+    "SmokeFailed",
     "OutOfSpace",
     "InternalError",
 ]

@@ -6,8 +6,19 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from keelway.api.base import Duration, LabelName, Model, ObjectName, OpenObject, Timestamp, cel, pattern, rules
-from keelway.api.resource import AGE_COLUMN, OWNER_COLUMNS, READY_COLUMNS, Owner, PrinterColumn, Resource, Status
+from keelway.api.base import LabelName, Model, ObjectName, OpenObject, ShortText, Timestamp, cel, pattern, rules
+from keelway.api.gates import Approval, Approved, Gate, GateResult
+from keelway.api.resource import (
+    AGE_COLUMN,
+    OWNER_COLUMNS,
+    READY_COLUMNS,
+    Access,
+    Owner,
+    PrinterColumn,
+    Resource,
+    Status,
+)
+from keelway.api.rollout import ROLLOUT_RULES, AnalysisStatus, Rollout
 
 
 class ModelSelector(Model):
@@ -22,6 +33,15 @@ class ModelSelector(Model):
             'model.version must be a version\'s number such as "4", or empty to follow the newest',
         ),
     ] = ""
+    access: Access = Access()
+    """How verification and gates read the model's files; empty: as the Experiment that made it wrote them."""
+
+
+class Scheduling(Model):
+    """Where the servers may run."""
+
+    node_selector: Annotated[dict[str, str], Field(max_length=32)] = {}
+    tolerations: Annotated[tuple[OpenObject, ...], Field(max_length=32)] = ()
 
 
 class Serving(Model):
@@ -34,19 +54,20 @@ class Serving(Model):
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = 3
     resources: OpenObject = {}
     service_account_name: Annotated[str, Field(max_length=253)] = ""
+    container: OpenObject = {}
+    """Instead of a runtime: a server of your own (a Container); it finds the model in /mnt/models."""
+    transformer: OpenObject = {}
+    """Code of yours in front of the model (a Container): pre- and post-processing."""
+    scheduling: Scheduling = Scheduling()
 
 
 SERVING_RULES = rules(
     cel("self.minReplicas <= self.maxReplicas", "serving.minReplicas must not be above serving.maxReplicas"),
+    cel(
+        "!has(self.container) || size(self.container) == 0 || !has(self.runtime) || self.runtime == ''",
+        "serving.container is instead of serving.runtime: leave one of them out",
+    ),
 )
-
-
-class Rollout(Model):
-    """How a new version takes over."""
-
-    progress_deadline: Duration = "10m"
-    soak: Duration = "10m"
-    """How long the version before stays ready after it lost its traffic."""
 
 
 class GatewayReference(Model):
@@ -85,7 +106,12 @@ class ModelDeploymentSpec(Model):
     owner: Owner = Owner()
     model: ModelSelector
     serving: Annotated[Serving, SERVING_RULES] = Serving()
-    rollout: Rollout = Rollout()
+    gates: Annotated[
+        tuple[Gate, ...],
+        Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+    ] = ()
+    approval: Approval = Approval()
+    rollout: Annotated[Rollout, ROLLOUT_RULES] = Rollout()
     route: Route | None = None
     suspend: bool = False
 
@@ -97,18 +123,40 @@ class LiveVersion(Model):
     name: str
     inference_service: str
     weight: int = 100
+    """Percent of the traffic; what is missing goes to the candidate."""
     since: Timestamp
 
 
+Phase = Literal[
+    "Verifying", "Evaluating", "AwaitingApproval", "Starting", "Smoke", "Canary", "Failed", "Rejected", "RolledBack"
+]
+"""Failed: its servers are in trouble and nothing serves besides. Rejected: it never had traffic and was not good enough.
+RolledBack: its servers, its answers or its metrics were not good enough."""
+
+
 class CandidateVersion(Model):
-    """What wants to take the traffic."""
+    """What wants to take the traffic, or was refused it."""
 
     version: int
     name: str
     inference_service: str
-    phase: Literal["Starting", "Failed"]
+    phase: Phase
+    step: int = 0
+    """Which of `spec.rollout.steps`, from 1; 0 before the first."""
     weight: int = 0
+    """Percent of the traffic."""
     since: Timestamp
+    """When the phase, or the step, began."""
+    attempt: ShortText = ""
+    """Hash of what the outcome depends on: a refused version is tried again when it changes."""
+    verified: bool = False
+    """Whether the artifact's bytes were seen to have the recorded digest."""
+    gates: Annotated[tuple[GateResult, ...], Field(max_length=8)] = ()
+    approved: Approved | None = None
+    analysis: AnalysisStatus | None = None
+    reason: ShortText = ""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """Why it was refused, with the numbers."""
 
 
 class SoakingVersion(Model):
@@ -118,6 +166,11 @@ class SoakingVersion(Model):
     name: str
     inference_service: str
     until: Timestamp
+    analysis: AnalysisStatus | None = None
+    """Of the version that took over: while this one is ready, there is a way back."""
+
+
+Outcome = Literal["Promoted", "Replaced", "RolledBack", "Rejected"]
 
 
 class Deployed(Model):
@@ -127,11 +180,16 @@ class Deployed(Model):
     name: str
     from_: Annotated[Timestamp, Field(alias="from")]
     to: Timestamp | None = None
-    outcome: Literal["Promoted", "Replaced"]
+    outcome: Outcome
+    """Promoted: it takes the traffic. Replaced: it did, until another took over."""
+    reason: ShortText = ""
+    message: Annotated[str, Field(max_length=512)] = ""
+    attempt: ShortText = ""
+    approved: Approved | None = None
 
 
 class ModelDeploymentStatus(Status):
-    """Conditions: Ready, Reconciling, Stalled, Progressing."""
+    """Conditions: Ready, Reconciling, Stalled, Progressing, GatePassed, Approved, RolledBack."""
 
     live: LiveVersion | None = None
     candidate: CandidateVersion | None = None
@@ -147,7 +205,9 @@ class ModelDeployment(Resource):
     columns: ClassVar = (
         PrinterColumn("Live", ".status.live.version", "integer"),
         PrinterColumn("Candidate", ".status.candidate.version", "integer"),
-        PrinterColumn("Weight", ".status.live.weight", "integer"),
+        PrinterColumn("Phase", ".status.candidate.phase"),
+        PrinterColumn("Step", ".status.candidate.step", "integer"),
+        PrinterColumn("Weight", ".status.candidate.weight", "integer"),
         PrinterColumn("URL", ".status.url"),
         *READY_COLUMNS,
         AGE_COLUMN,

@@ -39,8 +39,8 @@ TEMPLATE_RULES = rules(
     *(
         cel(
             f"!has(self.spec) || !has(self.spec.{containers})"
-            f" || !self.spec.{containers}.exists(c, has(c.name) && c.name in ['stage', 'collect', 'record'])",
-            "a container may not be named stage, collect or record: Keelway adds containers of these names: rename it",
+            f" || !self.spec.{containers}.exists(c, has(c.name) && c.name in ['stage', 'collect', 'record', 'measure'])",
+            "a container may not be named stage, collect, record or measure: Keelway adds containers of these names: rename it",
         )
         for containers in ("containers", "initContainers")
     ),

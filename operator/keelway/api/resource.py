@@ -14,6 +14,8 @@ FOR_ANNOTATION = "keelway.dev/for"
 """`Kind/name` of the resource in the same namespace that an object was made for."""
 RECONCILE_ANNOTATION = "keelway.dev/reconcile"
 """Anything new in this annotation asks for a look now."""
+RETRY_ANNOTATION = "keelway.dev/retry"
+"""Anything new in this annotation of a ModelDeployment gives a refused version another chance."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,29 @@ class LogRequest:
 
 
 @dataclass(frozen=True)
+class MetricQuery:
+    """Ask a Prometheus server for the value of an expression now; the answer is in the store at the next look.
+
+    Each query is asked once: `round` tells the same question asked again from the one before.
+    """
+
+    url: str
+    """Of the server, without `/api/v1/query`."""
+    query: str
+    round: str
+
+
+@dataclass(frozen=True)
+class MetricAnswer:
+    """What came of a query."""
+
+    values: tuple[float, ...] = ()
+    """One for each series of the answer, or the scalar; may hold NaN."""
+    error: str = ""
+    """Why there is no answer, for people; holds no data."""
+
+
+@dataclass(frozen=True)
 class Event:
     """A Kubernetes Event about the resource. `reason` is an enum, `message` for people."""
 
@@ -72,7 +95,7 @@ class Plan:
     status: Mapping[str, Any] | None = None
     """The whole wanted status of the resource; written only where it differs from the one in the store."""
     deletes: tuple[Delete, ...] = ()
-    fetches: tuple[LogRequest, ...] = ()
+    fetches: tuple[LogRequest | MetricQuery, ...] = ()
     events: tuple[Event, ...] = ()
     look_again_after: float | None = None
     """Seconds until the next look even if nothing happens."""
@@ -92,6 +115,9 @@ class Observed(Protocol):
 
     def log(self, pod_uid: str, container: str) -> str | None:
         """A fetched log; None before it was fetched, empty when the container's log is gone."""
+
+    def answer(self, query: MetricQuery) -> MetricAnswer | None:
+        """What came of a query; None before it was asked, or when it was forgotten."""
 
     def served(self, kind: str) -> bool:
         """Whether the API server serves this kind now (KServe and the Gateway API are optional)."""

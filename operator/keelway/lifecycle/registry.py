@@ -36,7 +36,7 @@ def reconcilers(settings: JobSettings) -> Mapping[str, Reconciler]:
         "DatasetVersion": dataset_version.reconcile,
         "Experiment": partial(experiment.reconcile, settings=settings),
         "ModelVersion": model_version.reconcile,
-        "ModelDeployment": model_deployment.reconcile,
+        "ModelDeployment": partial(model_deployment.reconcile, settings=settings),
     }
     return {kind: partial(_decide, reconcile) for kind, reconcile in decisions.items()}
 

@@ -100,8 +100,14 @@ def _read_by_model(manifest: Manifest) -> Iterator[Key]:
         yield Key("DatasetVersion", namespace, given["datasetVersion"])
 
 
-def _model_of_deployment(manifest: Manifest) -> Iterator[Key]:
-    yield Key(MODEL, manifest["metadata"]["namespace"], manifest["spec"]["model"]["name"])
+def _read_by_deployment(manifest: Manifest) -> Iterator[Key]:
+    namespace, spec = manifest["metadata"]["namespace"], manifest["spec"]
+    yield Key(MODEL, namespace, spec["model"]["name"])
+    for gate in spec.get("gates", []):
+        yield Key("Dataset", namespace, gate["dataset"]["dataset"])
+    for result in (manifest.get("status", {}).get("candidate") or {}).get("gates", []):
+        if version := result.get("datasetVersion"):
+            yield Key("DatasetVersion", namespace, version)
 
 
 _SUBJECTS: Mapping[str, Callable[[Manifest], Iterator[Key]]] = {
@@ -114,5 +120,5 @@ _REFERENCES: Mapping[str, Callable[[Manifest], Iterator[Key]]] = {
     "DatasetVersion": _reads_of_version,
     "Experiment": _read_by_experiment,
     "ModelVersion": _read_by_model,
-    "ModelDeployment": _model_of_deployment,
+    "ModelDeployment": _read_by_deployment,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from keelway.api.base import Manifest
@@ -15,6 +17,8 @@ from keelway.manifests.names import INFERENCE_SERVICE_NAME_LIMIT, child_name
 REVISION_ANNOTATION = "keelway.dev/revision"
 ISVC_LABEL = "serving.kserve.io/inferenceservice"
 SERVER_PORT = 8080
+CANDIDATE_HEADER = "x-keelway-candidate"
+"""A request with this header at `true` goes to the candidate, whatever its weight."""
 
 
 def revision(deployment: ModelDeployment, version: ModelVersion) -> str:
@@ -114,10 +118,24 @@ def service(deployment: ModelDeployment, inference_service: str) -> Manifest:
     }
 
 
-def http_route(deployment: ModelDeployment, route: Route, inference_service: str) -> Manifest:
-    """The route from a Gateway to one InferenceService, with all the traffic."""
+@dataclass(frozen=True)
+class Backend:
+    """The servers of one version and their share of the traffic, in percent."""
+
+    inference_service: str
+    weight: int
+
+
+def http_route(deployment: ModelDeployment, route: Route, backends: Sequence[Backend], *, dark: str = "") -> Manifest:
+    """The route from a Gateway to these servers by weight; `dark` also gets the requests that ask for it by header."""
     gateway = {"name": route.gateway.name, "namespace": route.gateway.namespace or deployment.namespace}
-    backend = {"name": f"{inference_service}-predictor", "port": 80, "weight": 100}
+    path = {"type": "PathPrefix", "value": route.path}
+    shares = [_backend(one) for one in backends]
+    shared = {"matches": [{"path": path}], "backendRefs": shares}
+    asked_for = {
+        "matches": [{"path": path, "headers": [{"name": CANDIDATE_HEADER, "value": "true"}]}],
+        "backendRefs": [_backend(Backend(dark, 100))],
+    }
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
@@ -125,6 +143,10 @@ def http_route(deployment: ModelDeployment, route: Route, inference_service: str
         "spec": {
             "parentRefs": [gateway],
             **({"hostnames": list(route.hostnames)} if route.hostnames else {}),
-            "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": route.path}}], "backendRefs": [backend]}],
+            "rules": [*([asked_for] if dark else []), shared],
         },
     }
+
+
+def _backend(one: Backend) -> dict[str, Any]:
+    return {"name": f"{one.inference_service}-predictor", "port": 80, "weight": one.weight}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from keelway.api.base import Manifest
 from keelway.api.dataset_version import DatasetVersion, Schema
-from keelway.api.jobs import Column, Source, StageInput, StageOrder
+from keelway.api.jobs import Column, Source, StagedModel, StageInput, StageOrder
 from keelway.api.ready import READY_VARIABLE
 from keelway.api.resource import Access
 from keelway.manifests.manifest_volume import Mounted, mounted_manifest
@@ -84,6 +84,7 @@ def stage_container(
     pull_policy: str,
     parameters: Mapping[str, float | int | str] | None = None,
     parameters_file: str = "",
+    model: StagedModel | None = None,
     mounts: Iterable[Manifest] = (),
 ) -> Manifest:
     """The init container that fetches and verifies the data before anything else begins."""
@@ -91,6 +92,7 @@ def stage_container(
         inputs=tuple(given.stage for given in inputs),
         parameters=dict(parameters or {}),
         parameters_file=parameters_file,
+        model=model,
         memory_limit=memory_for_tables(STAGE_RESOURCES),
     )
     reached = [mount for given in inputs for mount in (given.manifest.mount, *given.reach.mounts)]

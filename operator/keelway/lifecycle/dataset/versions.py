@@ -148,9 +148,13 @@ def _description(world: World, version: DatasetVersion, found: ObserveReport) ->
     yield config_map.profile(version, world.dataset, reference.config_map, profile=found.profile, croissant=described)
 
 
+USERS = ("ModelVersion", "Experiment", "DatasetVersion", "ModelDeployment")
+
+
 def in_use(seen: Observed, version: DatasetVersion) -> bool:
-    """Whether a model was trained on this version, a run reads it, or another version was derived from it."""
-    return any(seen.referrers(version.key, kind) for kind in ("ModelVersion", "Experiment", "DatasetVersion"))
+    """Whether a model was trained on this version, a run reads it, a gate judges by it, or another version was derived
+    from it."""
+    return any(seen.referrers(version.key, kind) for kind in USERS)
 
 
 def removable(world: World) -> tuple[Delete, ...]:

@@ -21,6 +21,10 @@ class Readiness:
     ready: bool
     trouble: Trouble | None = None
     waiting_for: str = ""
+    there: bool = True
+    """Whether the InferenceService is there."""
+    available: int = 0
+    """How many replicas answer."""
 
 
 def readiness(seen: Observed, namespace: str, inference_service: str, revision: str) -> Readiness:
@@ -28,11 +32,12 @@ def readiness(seen: Observed, namespace: str, inference_service: str, revision: 
     key = Key("InferenceService", namespace, inference_service)
     server = seen.get(key)
     if server is None:
-        return Readiness(False, waiting_for="the InferenceService to be made")
+        return Readiness(False, waiting_for="the InferenceService to be made", there=False)
     deployment = seen.get(Key("Deployment", namespace, f"{inference_service}-predictor"))
+    available = int((deployment or {}).get("status", {}).get("availableReplicas", 0))
     if missing := _unproved(server, deployment, revision):
-        return Readiness(False, _trouble(server, deployment, seen.about(key, "Pod")), missing)
-    return Readiness(True)
+        return Readiness(False, _trouble(server, deployment, seen.about(key, "Pod")), missing, available=available)
+    return Readiness(True, available=available)
 
 
 def _unproved(server: Manifest, deployment: Manifest | None, revision: str) -> str:

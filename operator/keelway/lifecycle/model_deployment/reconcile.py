@@ -6,18 +6,29 @@ from collections.abc import Callable
 from datetime import datetime
 
 from keelway.api.base import Manifest
-from keelway.api.model_deployment import ModelDeployment
+from keelway.api.durations import to_timestamp
+from keelway.api.model_deployment import CandidateVersion, ModelDeployment
 from keelway.api.model_version import ModelVersion
 from keelway.api.reasons import Reason
 from keelway.lifecycle.conditions import Standing, stalled, working
 from keelway.lifecycle.model_deployment import outcome
+from keelway.lifecycle.model_deployment.approval import awaiting_approval
+from keelway.lifecycle.model_deployment.canary import canary, candidate_lost
+from keelway.lifecycle.model_deployment.gates import evaluating
+from keelway.lifecycle.model_deployment.refusal import held_down, refused
+from keelway.lifecycle.model_deployment.serving import promoted, serving
+from keelway.lifecycle.model_deployment.smoke import smoke_testing
+from keelway.lifecycle.model_deployment.starting import starting
+from keelway.lifecycle.model_deployment.traffic import kept
+from keelway.lifecycle.model_deployment.verification import verifying
 from keelway.lifecycle.model_deployment.world import World
 from keelway.lifecycle.plan import Observed, Plan
+from keelway.lifecycle.settings import JobSettings
 
 
-def reconcile(manifest: Manifest, seen: Observed, now: datetime) -> Plan:
+def reconcile(manifest: Manifest, seen: Observed, now: datetime, settings: JobSettings) -> Plan:
     """What to do next for one ModelDeployment. Each step settles one question and passes on with None."""
-    world = World(ModelDeployment.model_validate(manifest), seen, now)
+    world = World(ModelDeployment.model_validate(manifest), seen, now, settings)
     return next(plan for step in STEPS if (plan := step(world)))
 
 
@@ -33,7 +44,21 @@ def suspended(world: World) -> Plan | None:
     live = world.deployment.status.live
     message = "spec.suspend is true: " + (f"version {live.version} keeps serving" if live else "nothing serves yet")
     standing = Standing(live is not None, Reason.SUSPENDED, message)
-    return Plan("suspended", applies=outcome.kept(world), status=outcome.status(world, standing))
+    return Plan(
+        "suspended",
+        applies=kept(world),
+        status=outcome.status(world, standing, candidate=_put_back(world)),
+        deletes=world.superseded(),
+    )
+
+
+def _put_back(world: World) -> CandidateVersion | None:
+    """A candidate that had a share of the traffic has it no more; it begins again with its start."""
+    candidate = world.deployment.status.candidate
+    if candidate is None or candidate.phase not in ("Smoke", "Canary"):
+        return candidate
+    since = to_timestamp(world.now)
+    return candidate.model_copy(update={"phase": "Starting", "step": 0, "weight": 0, "analysis": None, "since": since})
 
 
 def kserve_absent(world: World) -> Plan | None:
@@ -58,7 +83,7 @@ def no_version(world: World) -> Plan | None:
         return None
     return Plan(
         "no version",
-        applies=outcome.kept(world),
+        applies=kept(world),
         status=outcome.status(world, _no_version_standing(world), candidate=None, **outcome.soak_over(world)),
         deletes=world.unwanted(),
         events=outcome.retirements(world),
@@ -85,29 +110,22 @@ def _what_comes_of(expired: ModelVersion) -> str:
     return "it comes back now that it is named, unless its files are gone by then"
 
 
-def target_live(world: World) -> Plan | None:
-    """The wanted version takes the traffic."""
-    return outcome.serving(world, world.target) if world.target and world.target_is_live else None
-
-
-def target_ready(world: World) -> Plan | None:
-    """The wanted version is proved ready: it takes over."""
-    return outcome.promoted(world, world.target) if world.target and world.readiness.ready else None
-
-
-def target_starting(world: World) -> Plan | None:
-    """The wanted version is not ready yet."""
-    return outcome.starting(world, world.target) if world.target else None
-
-
 STEPS: tuple[Callable[[World], Plan | None], ...] = (
     leaving,
     suspended,
     kserve_absent,
     gateway_api_absent,
     no_version,
-    target_live,
-    target_ready,
-    target_starting,
+    serving,
+    refused,
+    held_down,
+    verifying,
+    evaluating,
+    awaiting_approval,
+    starting,
+    smoke_testing,
+    candidate_lost,
+    canary,
+    promoted,
 )
 """The last step always has an answer."""

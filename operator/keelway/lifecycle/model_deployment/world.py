@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from keelway.api.base import Manifest
+from keelway.api.digests import digest, short
 from keelway.api.durations import from_timestamp, seconds
 from keelway.api.kinds import Key
-from keelway.api.model_deployment import ModelDeployment
+from keelway.api.model_deployment import CandidateVersion, Deployed, ModelDeployment, Phase
 from keelway.api.model_version import ModelVersion
+from keelway.api.reasons import Reason
+from keelway.api.rollout import Step
+from keelway.api.resource import RETRY_ANNOTATION
+from keelway.lifecycle.jobs import has_ended, jobs_for, stop
 from keelway.lifecycle.model_deployment.readiness import Readiness, readiness
 from keelway.lifecycle.plan import Delete, Observed
 from keelway.lifecycle.pods import controller_uid
 from keelway.lifecycle.routing import MODEL
+from keelway.lifecycle.settings import JobSettings
 from keelway.manifests.serving import inference_service_name, revision
+
+ON_THE_WAY: tuple[Phase, ...] = ("Verifying", "Evaluating", "AwaitingApproval", "Starting", "Smoke", "Canary")
+"""Phases of a candidate in their order."""
+FINAL_REFUSALS = frozenset({Reason.ARTIFACT_DIGEST_MISMATCH, Reason.ARTIFACT_MISSING})
+"""Reasons to reject that nothing changes but another attempt; the verdict of a gate follows from what is recorded."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,7 @@ class World:
     deployment: ModelDeployment
     seen: Observed
     now: datetime
+    settings: JobSettings
 
     @cached_property
     def versions(self) -> list[ModelVersion]:
@@ -45,6 +57,13 @@ class World:
         """The version that should be live: the pinned one, or the newest. One that has expired is about to go."""
         wanted = [self.asked_for] if self.deployment.spec.model.version else self.versions
         return next((v for v in reversed(wanted) if v and not v.has_expired), None)
+
+    @property
+    def wanted(self) -> ModelVersion:
+        """The target, where the step before has settled that there is one."""
+        if self.target is None:
+            raise ValueError(f"ModelDeployment {self.deployment.name} has nothing to serve")
+        return self.target
 
     @cached_property
     def live_version(self) -> ModelVersion | None:
@@ -75,6 +94,57 @@ class World:
         live = self.deployment.status.live
         return live is not None and live.inference_service == self.target_service
 
+    @cached_property
+    def attempt(self) -> str:
+        """Hash of what a rollout's outcome depends on: as long as it stays, a refusal stays."""
+        spec, version = self.deployment.spec, self.wanted
+        how = spec.rollout.model_dump(mode="json", exclude={"progress_deadline", "soak", "hold_down"})
+        parts = [
+            version.name,
+            version.spec.artifact.to_json(),
+            self.target_service,
+            [gate.to_json() for gate in spec.gates],
+            spec.model.access.to_json(),
+            how,
+            self.deployment.metadata.annotations.get(RETRY_ANNOTATION, ""),
+        ]
+        return short(digest(parts))
+
+    @cached_property
+    def candidate(self) -> CandidateVersion | None:
+        """What is known of this attempt to bring the target out; None when it is about to begin."""
+        candidate = self.deployment.status.candidate
+        return candidate if candidate and candidate.attempt == self.attempt else None
+
+    def has_passed(self, phase: Phase) -> bool:
+        """Whether the candidate is further than this phase."""
+        now = self.candidate.phase if self.candidate else "Verifying"
+        now = "Starting" if now == "Failed" else now
+        return now in ON_THE_WAY and ON_THE_WAY.index(now) > ON_THE_WAY.index(phase)
+
+    @cached_property
+    def refusal(self) -> CandidateVersion | Deployed | None:
+        """Why the target does not go out: this very attempt has failed before."""
+        lines = (self.candidate, *self.deployment.status.history)
+        return next((line for line in lines if line and line.attempt == self.attempt and is_refused(line)), None)
+
+    @property
+    def held_down_until(self) -> datetime | None:
+        """Until when nothing is tried by itself, after a rollback; None when that is over or never was."""
+        rolled_back = [line for line in self.deployment.status.history if line.outcome == "RolledBack" and line.to]
+        if not rolled_back or self.deployment.spec.model.version:
+            return None
+        last = max(from_timestamp(str(line.to)) for line in rolled_back)
+        until = last + timedelta(seconds=seconds(self.deployment.spec.rollout.hold_down))
+        return until if until > self.now else None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The weights on the way to all of the traffic: none where there is nothing to share it with, or no way to."""
+        spec = self.deployment.spec
+        shared = self.deployment.status.live and spec.route and spec.rollout.strategy == "Canary"
+        return spec.rollout.steps if shared else ()
+
     @property
     def soaking_for(self) -> float:
         """Seconds that the version before must still be kept ready; zero or less when it may go."""
@@ -82,23 +152,47 @@ class World:
         return (from_timestamp(soaking.until) - self.now).total_seconds() if soaking else 0.0
 
     @property
-    def deadline_in(self) -> float:
-        """Seconds that the target still has to become ready; zero or less when it is late."""
-        candidate, limit = self.deployment.status.candidate, seconds(self.deployment.spec.rollout.progress_deadline)
-        if candidate is None or candidate.inference_service != self.target_service:
-            return limit
-        return limit - (self.now - from_timestamp(candidate.since)).total_seconds()
+    def in_phase_for(self) -> float:
+        """Seconds since the candidate's phase, or its step, began."""
+        return (self.now - from_timestamp(self.candidate.since)).total_seconds() if self.candidate else 0.0
 
-    def unwanted(self) -> tuple[Delete, ...]:
+    @property
+    def deadline_in(self) -> float:
+        """Seconds that the candidate still has to get on; zero or less when it is late."""
+        return seconds(self.deployment.spec.rollout.progress_deadline) - self.in_phase_for
+
+    def unwanted(self, *, keep_target: bool = True) -> tuple[Delete, ...]:
         """InferenceServices that neither serve, nor start, nor soak, and a route that is not asked for."""
         status = self.deployment.status
-        kept = {self.target_service, *(part.inference_service for part in (status.live, status.soaking) if part)}
+        kept = {part.inference_service for part in (status.live, status.soaking) if part}
+        kept |= {self.target_service} if keep_target else set()
         servers = [server for server in self._mine("InferenceService") if server["metadata"]["name"] not in kept]
         routes = [] if self.deployment.spec.route else self._mine("HTTPRoute")
         return tuple(Delete.of(manifest) for manifest in (*servers, *routes))
+
+    def superseded(self, *wanted: str) -> tuple[Delete, ...]:
+        """Jobs that still run though nobody waits for them; `wanted` are the names of those that somebody does."""
+        jobs = jobs_for(self.seen, self.deployment.key, self.deployment.metadata.uid)
+        return tuple(
+            order
+            for job in jobs
+            if job["metadata"]["name"] not in wanted and not has_ended(job)
+            for order in stop(job, self.seen)
+        )
+
+    def job(self, name: str) -> Manifest | None:
+        """A Job of this ModelDeployment that is not on its way out."""
+        jobs = jobs_for(self.seen, self.deployment.key, self.deployment.metadata.uid)
+        return next((job for job in jobs if job["metadata"]["name"] == name), None)
 
     def _mine(self, kind: str) -> list[Manifest]:
         """Objects of this ModelDeployment that are not on their way out."""
         found = self.seen.about(self.deployment.key, kind)
         mine = [manifest for manifest in found if controller_uid(manifest) == self.deployment.metadata.uid]
         return [manifest for manifest in mine if not manifest["metadata"].get("deletionTimestamp")]
+
+
+def is_refused(line: CandidateVersion | Deployed) -> bool:
+    """Whether a candidate, or a line of the history, is of an attempt that is over and stays so."""
+    ended = line.phase if isinstance(line, CandidateVersion) else line.outcome
+    return ended == "RolledBack" or (ended == "Rejected" and line.reason in FINAL_REFUSALS)

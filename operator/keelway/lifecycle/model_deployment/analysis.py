@@ -1,0 +1,114 @@
+"""What the metrics say of a version that has traffic: asked in rounds, counted, and judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keelway.api.durations import from_timestamp, seconds, to_timestamp
+from keelway.api.model_deployment import ModelDeployment
+from keelway.api.rollout import Analysis, AnalysisStatus, Measured, MetricCheck
+from keelway.lifecycle.conditions import shortened
+from keelway.lifecycle.model_deployment.world import World
+from keelway.lifecycle.plan import MetricAnswer, MetricQuery
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Where the analysis stands: what is to be asked now, or the state after what was answered."""
+
+    after: AnalysisStatus
+    ask: tuple[MetricQuery, ...] = ()
+    """Not empty: the answers are needed before anything is decided."""
+    due_in: float = 0.0
+    """Seconds until the next round."""
+    is_news: bool = False
+    """Whether this look had a new round."""
+
+    def failed(self, analysis: Analysis) -> bool:
+        """Whether more looks failed than may."""
+        return self.after.failures > analysis.failure_limit
+
+    @property
+    def problems(self) -> str:
+        """What was wrong at the last look, in words."""
+        return "; ".join(one.message for one in self.after.last if one.outcome != "Passed")
+
+
+def looked(world: World, analysis: Analysis, before: AnalysisStatus | None, version: int) -> Looked:
+    """The next round of looks at a version, once it is due."""
+    state = before or AnalysisStatus(at=to_timestamp(world.now))
+    due_in = seconds(analysis.interval) - (world.now - from_timestamp(state.at)).total_seconds()
+    if before is None or due_in > 0:
+        return Looked(state, due_in=seconds(analysis.interval) if before is None else due_in)
+    number = state.round + 1
+    queries = [_query(world, analysis, check, version, number) for check in analysis.prometheus.checks]
+    answers = [world.seen.answer(query) for query in queries]
+    known = [answer for answer in answers if answer is not None]
+    if len(known) < len(queries):
+        return Looked(state, ask=tuple(queries))
+    found = [judged(check, answer) for check, answer in zip(analysis.prometheus.checks, known, strict=True)]
+    after = AnalysisStatus(
+        round=number,
+        failures=state.failures + any(one.outcome == "Failed" for one in found),
+        blind=any(one.outcome in ("NoData", "Error") for one in found),
+        last=tuple(found),
+        at=to_timestamp(world.now),
+    )
+    return Looked(after, due_in=seconds(analysis.interval), is_news=True)
+
+
+def _query(world: World, analysis: Analysis, check: MetricCheck, version: int, number: int) -> MetricQuery:
+    deployment = world.deployment
+    asked_as = f"{deployment.metadata.uid}/{world.attempt}/{version}/{check.name}/{number}"
+    return MetricQuery(analysis.prometheus.url, filled_in(check.query, deployment, world.target_service, version), asked_as)
+
+
+def filled_in(query: str, deployment: ModelDeployment, inference_service: str, version: int) -> str:
+    """A query with the candidate's names in the places of its variables."""
+    names = {
+        "service": f"{inference_service}-predictor",
+        "inferenceService": inference_service,
+        "version": str(version),
+        "namespace": deployment.namespace,
+        "name": deployment.name,
+    }
+    for name, value in names.items():
+        query = query.replace(f"{{{{{name}}}}}", value)
+    return query
+
+
+def judged(check: MetricCheck, answer: MetricAnswer) -> Measured:
+    """One check's outcome. Of several series the worst one counts; a value that is no number is no data."""
+    if answer.error:
+        return _measured(check, "Error", f"{check.name}: {answer.error}")
+    values = [value for value in answer.values if not math.isnan(value)]
+    if not values:
+        outcome = {"Wait": "NoData", "Pass": "Passed", "Fail": "Failed"}[check.no_data]
+        return _measured(check, outcome, f"{check.name}: no data")
+    worst = max(values, key=lambda value: _excess(check, value))
+    if _excess(check, worst) <= 0:
+        return _measured(check, "Passed", f"{check.name} {worst:.6g}", worst)
+    bounds = " and ".join(_bounds(check))
+    return _measured(check, "Failed", f"{check.name} {worst:.6g} is not {bounds}", worst)
+
+
+def _excess(check: MetricCheck, value: float) -> float:
+    """How far a value is out of bounds; zero or less within them."""
+    below = check.min - value if check.min is not None else -math.inf
+    above = value - check.max if check.max is not None else -math.inf
+    return max(below, above)
+
+
+def _bounds(check: MetricCheck) -> Sequence[str]:
+    least = [f"at least {check.min:.6g}"] if check.min is not None else []
+    most = [f"at most {check.max:.6g}"] if check.max is not None else []
+    return [*least, *most]
+
+
+def _measured(check: MetricCheck, outcome: str, message: str, value: float | None = None) -> Measured:
+    finite = value if value is not None and math.isfinite(value) else None
+    return Measured.model_validate(
+        {"name": check.name, "outcome": outcome, "value": finite, "message": shortened(message)[:256]}
+    )

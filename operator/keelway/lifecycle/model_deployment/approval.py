@@ -1,0 +1,57 @@
+"""Whether somebody's word is needed for a candidate, and given."""
+
+from __future__ import annotations
+
+from keelway.api.durations import to_timestamp
+from keelway.api.gates import Approved
+from keelway.api.reasons import EventReason, Reason
+from keelway.lifecycle.conditions import Fact, ready
+from keelway.lifecycle.model_deployment import outcome
+from keelway.lifecycle.model_deployment.outcome import APPROVED
+from keelway.lifecycle.model_deployment.traffic import kept
+from keelway.lifecycle.model_deployment.world import World
+from keelway.lifecycle.plan import Plan
+
+
+def awaiting_approval(world: World) -> Plan | None:
+    """Manual: it waits until the spec names it; the word is recorded once, and not taken back."""
+    approval, version = world.deployment.spec.approval, world.wanted
+    if approval.mode == "Automatic" or (world.candidate and world.candidate.approved):
+        return None
+    if approval.approved in (str(version.spec.version), version.name):
+        return _approved(world)
+    message = f"version {version.spec.version} waits for approval: set spec.approval.approved to {version.spec.version!r}"
+    standing = outcome.on_the_way(world, Reason.AWAITING_APPROVAL, "waits for approval: name it in spec.approval.approved")
+    if live := world.deployment.status.live:
+        # What serves is as it should be; it is people who are waited for.
+        standing = ready(Reason.AWAITING_APPROVAL, f"version {live.version} serves; {message}")
+    candidate = outcome.candidate(world, "AwaitingApproval")
+    return Plan(
+        "awaits approval",
+        applies=kept(world),
+        status=outcome.status(
+            world,
+            standing.also(Fact(APPROVED, "False", Reason.AWAITING_APPROVAL, message)),
+            candidate=candidate,
+            **outcome.soak_over(world),
+        ),
+        deletes=(*world.unwanted(keep_target=False), *world.superseded()),
+        events=outcome.phase_event(world, candidate, EventReason.AWAITING_APPROVAL, message),
+        look_again_after=outcome.soonest(world.soaking_for),
+    )
+
+
+def _approved(world: World) -> Plan:
+    word = Approved(value=world.deployment.spec.approval.approved, by="", at=to_timestamp(world.now))
+    message = f"version {world.wanted.spec.version} is approved"
+    standing = outcome.on_the_way(world, Reason.APPROVED, "is approved")
+    return Plan(
+        "approved",
+        applies=kept(world),
+        status=outcome.status(
+            world,
+            standing.also(Fact(APPROVED, "True", Reason.APPROVED, message)),
+            candidate=outcome.candidate(world, "AwaitingApproval", approved=word),
+        ),
+        look_again_after=0.0,
+    )
