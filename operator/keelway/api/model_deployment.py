@@ -108,7 +108,9 @@ class ModelDeploymentSpec(Model):
     serving: Annotated[Serving, SERVING_RULES] = Serving()
     gates: Annotated[
         tuple[Gate, ...],
-        Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+        Field(
+            max_length=8, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+        ),
     ] = ()
     approval: Approval = Approval()
     rollout: Annotated[Rollout, ROLLOUT_RULES] = Rollout()
@@ -130,8 +132,8 @@ class LiveVersion(Model):
 Phase = Literal[
     "Verifying", "Evaluating", "AwaitingApproval", "Starting", "Smoke", "Canary", "Failed", "Rejected", "RolledBack"
 ]
-"""Failed: its servers are in trouble and nothing serves besides. Rejected: it never had traffic and was not good enough.
-RolledBack: its servers, its answers or its metrics were not good enough."""
+"""Failed: its servers are in trouble and still have time. Rejected: it never ran, its bytes or its numbers were not good
+enough. RolledBack: its servers, its answers or its metrics were not good enough."""
 
 
 class CandidateVersion(Model):

@@ -9,6 +9,7 @@ from pydantic import WithJsonSchema
 from keelway.api.base import cel, rules
 
 MAX_CONTAINERS = 16
+OURS = ("stage", "collect", "record", "measure")
 EXAMPLE = "template: {spec: {containers: [{name: train, image: REGISTRY/NAME:TAG}]}}"
 
 
@@ -39,8 +40,8 @@ TEMPLATE_RULES = rules(
     *(
         cel(
             f"!has(self.spec) || !has(self.spec.{containers})"
-            f" || !self.spec.{containers}.exists(c, has(c.name) && c.name in ['stage', 'collect', 'record', 'measure'])",
-            "a container may not be named stage, collect, record or measure: Keelway adds containers of these names: rename it",
+            f" || !self.spec.{containers}.exists(c, has(c.name) && c.name in {list(OURS)})",
+            f"a container may not be named {', '.join(OURS)}: Keelway adds containers of these names: rename it",
         )
         for containers in ("containers", "initContainers")
     ),

@@ -49,7 +49,7 @@ class MetricCheck(Model):
     min: Number | None = None
     max: Number | None = None
     no_data: Literal["Wait", "Pass", "Fail"] = "Wait"
-    """What an empty answer, or one that is not a number, counts as. Wait: neither; the step lasts until there is data."""
+    """What an empty answer, or one that is no number, counts as. Wait: neither; the step lasts until there is data."""
 
 
 class Prometheus(Model):

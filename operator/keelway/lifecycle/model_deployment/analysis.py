@@ -62,7 +62,9 @@ def looked(world: World, analysis: Analysis, before: AnalysisStatus | None, vers
 def _query(world: World, analysis: Analysis, check: MetricCheck, version: int, number: int) -> MetricQuery:
     deployment = world.deployment
     asked_as = f"{deployment.metadata.uid}/{world.attempt}/{version}/{check.name}/{number}"
-    return MetricQuery(analysis.prometheus.url, filled_in(check.query, deployment, world.target_service, version), asked_as)
+    return MetricQuery(
+        analysis.prometheus.url, filled_in(check.query, deployment, world.target_service, version), asked_as
+    )
 
 
 def filled_in(query: str, deployment: ModelDeployment, inference_service: str, version: int) -> str:

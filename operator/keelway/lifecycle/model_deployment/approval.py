@@ -20,8 +20,12 @@ def awaiting_approval(world: World) -> Plan | None:
         return None
     if approval.approved in (str(version.spec.version), version.name):
         return _approved(world)
-    message = f"version {version.spec.version} waits for approval: set spec.approval.approved to {version.spec.version!r}"
-    standing = outcome.on_the_way(world, Reason.AWAITING_APPROVAL, "waits for approval: name it in spec.approval.approved")
+    message = (
+        f"version {version.spec.version} waits for approval: set spec.approval.approved to {version.spec.version!r}"
+    )
+    standing = outcome.on_the_way(
+        world, Reason.AWAITING_APPROVAL, "waits for approval: name it in spec.approval.approved"
+    )
     if live := world.deployment.status.live:
         # What serves is as it should be; it is people who are waited for.
         standing = ready(Reason.AWAITING_APPROVAL, f"version {live.version} serves; {message}")

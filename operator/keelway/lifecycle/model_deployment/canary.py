@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from keelway.api.durations import from_timestamp, seconds, to_timestamp
 from keelway.api.model_deployment import CandidateVersion
 from keelway.api.reasons import EventReason, Reason
@@ -26,7 +24,9 @@ def candidate_lost(world: World) -> Plan | None:
             return rolled_back(world, found.trouble.reason, found.trouble.message)
         if found.available:
             return None
-        return rolled_back(world, Reason.CANDIDATE_UNREADY, f"none of its replicas answers: it waits for {found.waiting_for}")
+        return rolled_back(
+            world, Reason.CANDIDATE_UNREADY, f"none of its replicas answers: it waits for {found.waiting_for}"
+        )
     return Plan(
         "candidate lost",
         applies=(*kept(world), *servers(world, world.wanted)),
@@ -111,7 +111,9 @@ def _hold(world: World, look: Looked | None) -> Plan:
 
 def _shared(world: World, candidate: CandidateVersion, message: str, *, look: Looked | None, reason: str) -> Plan:
     live = world.deployment.status.live
-    shares = traffic(world, live.inference_service, candidate=candidate.inference_service, weight=candidate.weight) if live else ()
+    if live is None:
+        raise ValueError("there are no steps without a live version")
+    shares = traffic(world, live.inference_service, candidate=candidate.inference_service, weight=candidate.weight)
     hold = seconds(world.steps[max(candidate.step, 1) - 1].hold)
     moved = world.candidate is None or candidate.step != world.candidate.step
     waits = hold if moved else hold - world.in_phase_for
@@ -124,10 +126,12 @@ def _shared(world: World, candidate: CandidateVersion, message: str, *, look: Lo
             world,
             outcome.on_the_way(world, Reason.CANARY, message),
             candidate=candidate,
-            live=live.model_copy(update={"weight": 100 - candidate.weight}) if live else None,
+            live=live.model_copy(update={"weight": 100 - candidate.weight}),
             **outcome.soak_over(world),
         ),
         deletes=(*world.unwanted(), *world.superseded()),
-        events=outcome.phase_event(world, candidate, EventReason.STEP_REACHED, f"version {candidate.version} {message}"),
+        events=outcome.phase_event(
+            world, candidate, EventReason.STEP_REACHED, f"version {candidate.version} {message}"
+        ),
         look_again_after=outcome.soonest(waits, until_look, world.soaking_for),
     )

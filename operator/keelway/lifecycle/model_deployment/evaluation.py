@@ -99,7 +99,9 @@ def _ended(world: World, gate: Gate, model: ModelVersion, data: DatasetVersion, 
         return Measurement(waiting=failure[1], job=state.name, deletes=stop(state.job, world.seen))
     if failure or said is None:
         return Measurement(failure=failure, job=state.name)
-    return Measurement(waiting="its evaluation is recorded", job=state.name, records=(_record(gate, model, data, said),))
+    return Measurement(
+        waiting="its evaluation is recorded", job=state.name, records=(_record(gate, model, data, said),)
+    )
 
 
 def _record(gate: Gate, model: ModelVersion, data: DatasetVersion, said: MeasureVerdict) -> RecordStatus:

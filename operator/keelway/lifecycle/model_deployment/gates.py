@@ -134,7 +134,10 @@ def leaks(model: ModelVersion, gate: Gate, data: DatasetVersion) -> str:
         if same and (not given.split or not gate.dataset.split or given.split == gate.dataset.split):
             trained = f"split {given.split}" if given.split else "all rows"
             judges = f"split {gate.dataset.split}" if gate.dataset.split else "all rows"
-            return f"it was trained on {trained} of Dataset {given.dataset}, and {judges} would judge it: use another split"
+            return (
+                f"it was trained on {trained} of Dataset {given.dataset}, and {judges} would judge it: "
+                "let a split judge that it was not trained on"
+            )
     return ""
 
 
@@ -147,9 +150,7 @@ def _live(world: World, gate: Gate, data: DatasetVersion) -> Measurement | None:
     return None if found.failure and found.failure[0] in UNCOMPARABLE else found
 
 
-def compared(
-    result: GateResult, gate: Gate, metrics: dict[str, float], live: dict[str, float] | None
-) -> GateResult:
+def compared(result: GateResult, gate: Gate, metrics: dict[str, float], live: dict[str, float] | None) -> GateResult:
     """Passed when every check holds; the message has the numbers either way."""
     wanted = {check.metric for check in gate.checks}
     if missing := sorted(metric for metric in wanted if not math.isfinite(metrics.get(metric, math.nan))):
@@ -185,7 +186,9 @@ def _numbers(gate: Gate, metrics: dict[str, float], live: dict[str, float] | Non
     for check in gate.checks:
         before = live.get(check.metric) if live else None
         nothing = check.max_regression is not None and before is None
-        beside = f" (live {before:.6g})" if before is not None else " (no live model to compare with)" if nothing else ""
+        beside = (
+            f" (live {before:.6g})" if before is not None else " (no live model to compare with)" if nothing else ""
+        )
         yield f"{check.metric} {metrics[check.metric]:.6g}{beside}"
 
 
@@ -205,5 +208,3 @@ def _result(gate: Gate, state: str, reason: Reason, message: str, data: DatasetV
 
 def _ended(result: GateResult, state: str, reason: Reason, message: str) -> GateResult:
     return result.model_copy(update={"state": state, "reason": reason, "message": message[:1024]})
-
-

@@ -35,7 +35,9 @@ def held_down(world: World) -> Plan | None:
     until = world.held_down_until
     if until is None or world.target_is_live:
         return None
-    message = f"version {world.wanted.spec.version} waits until {to_timestamp(until)}: rollout.holdDown after a rollback"
+    message = (
+        f"version {world.wanted.spec.version} waits until {to_timestamp(until)}: rollout.holdDown after a rollback"
+    )
     standing = outcome.standing_by(world, Reason.HELD_DOWN, f"{message}{outcome.still(world)}")
     if world.deployment.status.live is None:
         standing = working(Reason.HELD_DOWN, message)
@@ -124,12 +126,14 @@ def taken_back(world: World, soaking: SoakingVersion, reason: Reason, message: s
         version=soaking.version, name=soaking.name, inference_service=soaking.inference_service, since=now
     )
     candidate = outcome.candidate(world, "RolledBack", reason=reason, message=message[:1024])
-    said = f"version {candidate.version} was rolled back: {message}; version {before.version} serves again; {WHAT_TO_DO}"
+    said = (
+        f"version {candidate.version} was rolled back: {message}; version {before.version} serves again; {WHAT_TO_DO}"
+    )
     open_line, *rest = world.deployment.status.history
     closed = open_line.model_copy(
         update={"to": now, "outcome": "RolledBack", "reason": reason, "message": message[:512]}
     )
-    again = closed.model_copy(
+    reopened = closed.model_copy(
         update={
             "version": before.version,
             "name": before.name,
@@ -150,7 +154,7 @@ def taken_back(world: World, soaking: SoakingVersion, reason: Reason, message: s
         applies=traffic(world, before.inference_service),
         live=before,
         soaking=None,
-        history=outcome.told(again, closed, *rest),
+        history=outcome.told(reopened, closed, *rest),
         url=url(world),
     )
 

@@ -9,7 +9,7 @@ from keelway.lifecycle.model_deployment.outcome import PROGRESSING
 from keelway.lifecycle.model_deployment.refusal import rolled_back
 from keelway.lifecycle.model_deployment.traffic import kept, servers
 from keelway.lifecycle.model_deployment.world import World
-from keelway.lifecycle.plan import Plan
+from keelway.lifecycle.plan import Event, Plan
 
 
 def starting(world: World) -> Plan | None:
@@ -44,12 +44,16 @@ def _standing(world: World) -> tuple[Standing, Reason, str]:
     elif _is_late(world):
         reason, message = Reason.TIMED_OUT, late
     else:
-        return outcome.on_the_way(world, Reason.MODEL_STARTING, f"waits for {found.waiting_for}"), Reason.TIMED_OUT, late
+        return (
+            outcome.on_the_way(world, Reason.MODEL_STARTING, f"waits for {found.waiting_for}"),
+            Reason.TIMED_OUT,
+            late,
+        )
     said = f"version {version}: {message}{outcome.still(world)}"
     return stalled(reason, said).also(Fact(PROGRESSING, "False", reason, said)), reason, message
 
 
-def _events(world: World, standing: Standing, failed: bool) -> tuple:
+def _events(world: World, standing: Standing, failed: bool) -> tuple[Event, ...]:
     candidate = outcome.candidate(world, "Failed" if failed else "Starting")
     reason = EventReason.CANDIDATE_FAILED if failed else EventReason.CANDIDATE_STARTING
     return outcome.phase_event(world, candidate, reason, standing.message)

@@ -13,8 +13,8 @@ from keelway.api.kinds import Key
 from keelway.api.model_deployment import CandidateVersion, Deployed, ModelDeployment, Phase
 from keelway.api.model_version import ModelVersion
 from keelway.api.reasons import Reason
-from keelway.api.rollout import Step
 from keelway.api.resource import RETRY_ANNOTATION
+from keelway.api.rollout import Step
 from keelway.lifecycle.jobs import has_ended, jobs_for, stop
 from keelway.lifecycle.model_deployment.readiness import Readiness, readiness
 from keelway.lifecycle.plan import Delete, Observed
