@@ -5,25 +5,49 @@ from __future__ import annotations
 from typing import Any
 
 from keelway.api.base import Manifest
+from keelway.api.jobs import StageVerdict
 from keelway.api.kinds import Key
 from keelway.engine.objects import key_of
+from keelway.lifecycle.jobs import has_ended
 from keelway.manifests.serving import ISVC_LABEL
 from tests.unit.lifecycle.builders import DEPLOYMENT, NAMESPACE, a_model_deployment, a_model_version
+from tests.unit.lifecycle.pods import Ended, an_ended_pod_of, ends
 from tests.unit.lifecycle.scene import Scene
 
 
 def starting(*versions: int, **spec: Any) -> Scene:
     """A ModelDeployment whose first InferenceService is there."""
     scene = Scene(a_model_deployment(**spec), *(a_model_version(number) for number in versions or (1,)))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     return scene
+
+
+def play(scene: Scene) -> None:
+    """Settle the ModelDeployment; what is to be verified is as it was recorded."""
+    scene.settle(DEPLOYMENT)
+    while jobs := [job for job in scene.all("Job") if is_verification(job) and not has_ended(job)]:
+        for job in jobs:
+            verified(scene, job)
+        scene.settle(DEPLOYMENT)
+
+
+def is_verification(job: Manifest) -> bool:
+    """Whether a Job compares a model's bytes with their record."""
+    return "-verify-v" in job["metadata"]["name"]
+
+
+def verified(scene: Scene, job: Manifest) -> None:
+    """The bytes are those that were recorded."""
+    verdict = StageVerdict(outcome="Staged", files=2, bytes=48)
+    an_ended_pod_of(scene, job, {"stage": Ended(message=verdict.model_dump_json())})
+    ends(scene, job)
 
 
 def serving(*versions: int, **spec: Any) -> Scene:
     """A ModelDeployment whose newest version is live."""
     scene = starting(*versions, **spec)
     get_ready(scene, candidate(scene))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     scene.writes.clear()
     scene.events.clear()
     return scene
@@ -33,7 +57,7 @@ def replacing(**spec: Any) -> Scene:
     """Version 1 is live and version 2 starts."""
     scene = serving(1, **spec)
     scene.put(a_model_version(2))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     return scene
 
 

@@ -18,6 +18,7 @@ from tests.unit.lifecycle.servers import (
     deploy,
     get_ready,
     live,
+    play,
     replacing,
     routed,
     selected,
@@ -30,14 +31,14 @@ V2 = Key("ModelVersion", NAMESPACE, "churn-v2")
 
 def test_it_waits_for_a_version_then_starts_it_then_serves_it() -> None:
     scene = Scene(a_model_deployment())
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Reconciling NoModelVersion"
     scene.put(a_model_version(1))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Reconciling ModelStarting"
     assert scene.all("Service") == [], "nothing to send requests to yet"
     get_ready(scene, candidate(scene))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Ready Serving"
     assert scene.status(DEPLOYMENT)["live"]["version"] == 1
     assert "candidate" not in scene.status(DEPLOYMENT)
@@ -88,12 +89,12 @@ def test_a_version_that_is_not_proved_ready_gets_no_traffic(happens: Callable[[S
     scene = replacing(route=a_route())
     before, wanted = live(scene), candidate(scene)
     happens(scene, wanted)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Reconciling ModelStarting"
     assert (live(scene), selected(scene), routed(scene)) == (before, before, {before: 100})
     assert scene.status(DEPLOYMENT)["candidate"]["weight"] == 0
     get_ready(scene, wanted)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert (selected(scene), routed(scene)) == (wanted, {wanted: 100})
 
 
@@ -134,7 +135,7 @@ def test_a_version_that_does_not_load_says_why_while_the_one_before_serves(
     scene = replacing()
     before, wanted = live(scene), candidate(scene)
     happens(scene, wanted)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == f"Stalled {reason}"
     assert scene.message(DEPLOYMENT).endswith("version 1 keeps serving")
     assert scene.condition(DEPLOYMENT, "Progressing")["status"] == "False"
@@ -144,7 +145,7 @@ def test_a_version_that_does_not_load_says_why_while_the_one_before_serves(
     for pod in scene.all("Pod"):
         scene.remove(key_of(pod))
     get_ready(scene, wanted)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Ready Serving", "mended, it goes on by itself"
     assert selected(scene) == wanted
 
@@ -152,7 +153,7 @@ def test_a_version_that_does_not_load_says_why_while_the_one_before_serves(
 def test_the_last_words_of_a_server_are_passed_on() -> None:
     scene = starting()
     a_server_pod(scene, candidate(scene), containers=[crashed(message="x" * 3000 + " KeyError: 'coef_'")])
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.message(DEPLOYMENT).endswith("KeyError: 'coef_'")
     assert len(scene.message(DEPLOYMENT)) < 700
 
@@ -160,7 +161,7 @@ def test_the_last_words_of_a_server_are_passed_on() -> None:
 def test_a_crashed_pod_on_its_way_out_is_not_held_against_a_version() -> None:
     scene = starting()
     a_server_pod(scene, candidate(scene), containers=[crashed()], deletionTimestamp="2026-03-01T12:00:00Z")
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Reconciling ModelStarting"
 
 
@@ -168,15 +169,15 @@ def test_a_version_that_is_not_ready_in_time_needs_help_and_may_still_come() -> 
     scene = replacing(rollout={"progressDeadline": "5m"})
     assert scene.decide(DEPLOYMENT).look_again_after == 300
     scene.wait(299)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Reconciling ModelStarting"
     assert scene.decide(DEPLOYMENT).look_again_after == 1
     scene.wait(1)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Stalled TimedOut"
     assert scene.told()[-1] == "CandidateFailed"
     get_ready(scene, candidate(scene))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Ready Serving"
 
 
@@ -184,24 +185,24 @@ def test_the_version_before_stays_ready_for_its_soak_and_goes_then() -> None:
     scene = replacing(rollout={"soak": "2m"})
     before = live(scene)
     get_ready(scene, candidate(scene))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert len(scene.all("InferenceService")) == 2
     assert scene.status(DEPLOYMENT)["soaking"]["inferenceService"] == before
     assert scene.decide(DEPLOYMENT).look_again_after == 120
     scene.wait(119)
-    assert scene.settle(DEPLOYMENT) == []
+    assert play(scene) == []
     scene.wait(1)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert names(scene.all("InferenceService")) == [live(scene)]
     assert "soaking" not in scene.status(DEPLOYMENT)
     assert scene.told() == ["CandidateStarting", "Promoted", "Retired"]
-    assert scene.settle(DEPLOYMENT) == []
+    assert play(scene) == []
 
 
 def test_without_a_soak_the_version_before_goes_at_once() -> None:
     scene = replacing(rollout={"soak": "0s"})
     get_ready(scene, candidate(scene))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert names(scene.all("InferenceService")) == [live(scene)]
 
 
@@ -209,10 +210,10 @@ def test_a_pin_to_the_version_that_soaks_takes_over_at_once() -> None:
     scene = replacing(route=a_route())
     before = live(scene)
     get_ready(scene, candidate(scene))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     newer = live(scene)
     scene.change(DEPLOYMENT, model={"name": "churn", "version": "1"})
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert (live(scene), selected(scene), routed(scene)) == (before, before, {before: 100})
     assert scene.status(DEPLOYMENT)["soaking"]["inferenceService"] == newer
     history = scene.status(DEPLOYMENT)["history"]
@@ -227,24 +228,24 @@ def test_a_pin_to_an_older_version_starts_it_beside_the_live_one() -> None:
     scene = serving(1, 2)
     newer = live(scene)
     scene.change(DEPLOYMENT, model={"name": "churn", "version": "1"})
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert (live(scene), selected(scene)) == (newer, newer)
     get_ready(scene, candidate(scene))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.status(DEPLOYMENT)["live"]["version"] == 1
     scene.put(a_model_version(3))
-    assert scene.settle(DEPLOYMENT) == [], "a pin does not follow"
+    assert play(scene) == [], "a pin does not follow"
 
 
 def test_a_pin_to_a_version_that_is_not_there_needs_help_and_goes_on_when_it_comes() -> None:
     scene = serving(1)
     before = live(scene)
     scene.change(DEPLOYMENT, model={"name": "churn", "version": "7"})
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Stalled ModelVersionMissing"
     assert (live(scene), selected(scene)) == (before, before)
     scene.put(a_model_version(7))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Reconciling ModelStarting"
 
 
@@ -252,7 +253,7 @@ def test_a_newer_version_takes_the_place_of_one_that_still_starts() -> None:
     scene = replacing()
     before, overtaken = live(scene), candidate(scene)
     scene.put(a_model_version(3))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.status(DEPLOYMENT)["candidate"]["version"] == 3
     assert set(names(scene.all("InferenceService"))) == {before, candidate(scene)}
     assert overtaken not in names(scene.all("InferenceService"))
@@ -264,7 +265,7 @@ def test_a_version_that_is_withdrawn_while_it_starts_leaves_nothing() -> None:
     scene = replacing()
     before = live(scene)
     scene.remove(V2)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert names(scene.all("InferenceService")) == [before]
     assert scene.standing(DEPLOYMENT) == "Ready Serving"
     assert "candidate" not in scene.status(DEPLOYMENT)
@@ -274,7 +275,7 @@ def test_a_pin_that_is_withdrawn_while_its_version_starts_leaves_nothing() -> No
     scene = replacing()
     before = live(scene)
     scene.change(DEPLOYMENT, model={"name": "churn", "version": "9"})
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert names(scene.all("InferenceService")) == [before]
     assert "candidate" not in scene.status(DEPLOYMENT)
 
@@ -283,7 +284,7 @@ def test_a_live_version_whose_record_goes_keeps_serving() -> None:
     scene = serving(1)
     before = live(scene)
     scene.remove(Key("ModelVersion", NAMESPACE, "churn-v1"))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Reconciling NoModelVersion"
     assert scene.message(DEPLOYMENT).endswith("version 1 keeps serving")
     assert selected(scene) == before
@@ -297,4 +298,4 @@ def test_the_highest_number_is_the_newest_whatever_order_they_come_in() -> None:
 def test_versions_of_another_model_do_not_matter() -> None:
     scene = serving(1)
     scene.put(a_model_version(5, model="other"))
-    assert scene.settle(DEPLOYMENT) == []
+    assert play(scene) == []

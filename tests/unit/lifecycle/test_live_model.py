@@ -18,6 +18,7 @@ from tests.unit.lifecycle.servers import (
     crashed,
     get_ready,
     live,
+    play,
     refuse_route,
     remove_server,
     routed,
@@ -43,11 +44,11 @@ def test_another_way_to_serve_the_same_version_starts_beside_the_live_one(change
     scene = serving(1)
     before = live(scene)
     scene.change(DEPLOYMENT, serving=change)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert len(scene.all("InferenceService")) == 2
     assert (live(scene), selected(scene)) == (before, before)
     get_ready(scene, candidate(scene), replicas=change.get("minReplicas", 1))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert live(scene) != before
 
 
@@ -55,7 +56,7 @@ def test_more_replicas_are_an_edit_that_touches_no_metadata() -> None:
     scene = serving(1)
     before = scene.only("InferenceService")
     scene.change(DEPLOYMENT, serving={"minReplicas": 2, "maxReplicas": 5})
-    scene.settle(DEPLOYMENT)
+    play(scene)
     after = scene.only("InferenceService")
     assert after["spec"]["predictor"]["minReplicas"] == 2
     assert after["spec"]["predictor"]["maxReplicas"] == 5
@@ -74,11 +75,11 @@ def test_suspended_keeps_what_serves_and_starts_nothing() -> None:
     before = live(scene)
     scene.change(DEPLOYMENT, suspend=True)
     scene.put(a_model_version(2))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Ready Suspended"
     assert names(scene.all("InferenceService")) == [before]
     scene.change(DEPLOYMENT, suspend=False)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.status(DEPLOYMENT)["candidate"]["version"] == 2
 
 
@@ -104,11 +105,11 @@ def test_live_servers_service_and_route_that_somebody_deletes_come_back(meanwhil
     scene = serving(1, route=a_route())
     before = live(scene)
     meanwhile(scene)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     remove_server(scene, before)
     scene.remove(key_of(scene.only("Service")))
     scene.remove(key_of(scene.only("HTTPRoute")))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert before in names(scene.all("InferenceService"))
     assert (selected(scene), routed(scene)) == (before, {before: 100})
 
@@ -118,7 +119,7 @@ def test_traffic_objects_that_somebody_edits_are_put_right() -> None:
     service, route = scene.only("Service"), scene.only("HTTPRoute")
     scene.put({**service, "spec": {**service["spec"], "selector": {"app": "other"}}})
     scene.put({**route, "spec": {**route["spec"], "hostnames": ["other.example.com"]}})
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert selected(scene) == live(scene)
     assert scene.only("HTTPRoute")["spec"]["hostnames"] == ["churn.example.com"]
 
@@ -126,35 +127,35 @@ def test_traffic_objects_that_somebody_edits_are_put_right() -> None:
 def test_a_live_server_that_breaks_down_shows_and_recovers() -> None:
     scene = serving(1)
     break_down(scene, live(scene))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Reconciling ModelStarting"
     a_server_pod(scene, live(scene), containers=[crashed(137, "killed")])
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Stalled ModelLoadFailed"
     assert scene.message(DEPLOYMENT).startswith("live version 1: ")
     get_ready(scene, live(scene))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Ready Serving"
 
 
 def test_a_live_server_that_somebody_deletes_is_made_again_and_shows_until_it_is_ready() -> None:
     scene = serving(1)
     remove_server(scene, live(scene))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Reconciling ModelStarting"
     get_ready(scene, live(scene))
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Ready Serving"
 
 
 def test_a_refused_route_shows_with_the_gateways_words_and_recovers() -> None:
     scene = serving(1, route=a_route())
     refuse_route(scene, "no listener for churn.example.com")
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Stalled RouteNotAccepted"
     assert "NoMatchingParent: no listener for churn.example.com" in scene.message(DEPLOYMENT)
     scene.say(key_of(scene.only("HTTPRoute")), parents=[{"conditions": [{"type": "Accepted", "status": "True"}]}])
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Ready Serving"
 
 
@@ -170,7 +171,7 @@ FINE: list[dict[str, Any]] = [
 def test_what_a_gateway_says_of_an_older_route_or_means_well_is_no_refusal(condition: dict[str, Any]) -> None:
     scene = serving(1, route=a_route())
     scene.say(key_of(scene.only("HTTPRoute")), parents=[{"conditions": [condition]}])
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Ready Serving"
 
 
@@ -178,7 +179,7 @@ def test_a_backend_that_the_gateway_does_not_find_shows() -> None:
     scene = serving(1, route=a_route())
     condition = {"type": "ResolvedRefs", "status": "False", "reason": "BackendNotFound", "observedGeneration": 1}
     scene.say(key_of(scene.only("HTTPRoute")), parents=[{"conditions": [condition]}])
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Stalled RouteNotAccepted"
 
 
@@ -186,7 +187,7 @@ def test_a_route_that_is_not_asked_for_any_more_goes() -> None:
     scene = serving(1, route=a_route())
     spec = {name: value for name, value in scene.get(DEPLOYMENT)["spec"].items() if name != "route"}
     scene.put({**scene.get(DEPLOYMENT), "spec": spec})
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.all("HTTPRoute") == []
     assert scene.standing(DEPLOYMENT) == "Ready Serving"
     assert scene.status(DEPLOYMENT)["url"] == "http://churn.ml.svc.cluster.local/"
@@ -196,18 +197,18 @@ def test_a_route_that_is_not_asked_for_any_more_goes() -> None:
 def test_what_the_cluster_does_not_know_is_waited_for(kind: str, reason: str) -> None:
     scene = Scene(a_model_deployment(route=a_route()), a_model_version(1))
     scene.store.set_served(kind, False)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == f"Reconciling {reason}"
     assert scene.all("InferenceService") == []
     scene.store.set_served(kind, True)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Reconciling ModelStarting"
 
 
 def test_without_a_route_the_gateway_api_is_not_needed() -> None:
     scene = Scene(a_model_deployment(), a_model_version(1))
     scene.store.set_served("HTTPRoute", False)
-    scene.settle(DEPLOYMENT)
+    play(scene)
     assert scene.standing(DEPLOYMENT) == "Reconciling ModelStarting"
 
 
@@ -222,9 +223,9 @@ def test_the_history_is_bounded() -> None:
     scene = serving(1, rollout={"soak": "0s"})
     for number in range(2, 30):
         scene.put(a_model_version(number))
-        scene.settle(DEPLOYMENT)
+        play(scene)
         get_ready(scene, candidate(scene))
-        scene.settle(DEPLOYMENT)
+        play(scene)
     history = scene.status(DEPLOYMENT)["history"]
     assert len(history) == 20
     assert [line["version"] for line in history[:2]] == [29, 28]
