@@ -132,8 +132,8 @@ class LiveVersion(Model):
 Phase = Literal[
     "Verifying", "Evaluating", "AwaitingApproval", "Starting", "Smoke", "Canary", "Failed", "Rejected", "RolledBack"
 ]
-"""Failed: its servers are in trouble and still have time. Rejected: it never ran, its bytes or its numbers were not good
-enough. RolledBack: its servers, its answers or its metrics were not good enough."""
+"""Failed: its servers are in trouble and still have time. Rejected: it never ran, its bytes or its numbers were not
+good enough. RolledBack: its servers, its answers or its metrics were not good enough."""
 
 
 class CandidateVersion(Model):

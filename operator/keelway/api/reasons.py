@@ -149,6 +149,7 @@ class EventReason(StrEnum):
     REPRODUCTION_FAILED = "ReproductionFailed"
     CANDIDATE_STARTING = "CandidateStarting"
     CANDIDATE_FAILED = "CandidateFailed"
+    VERIFYING = "Verifying"
     GATE_PASSED = "GatePassed"
     CANDIDATE_REJECTED = "CandidateRejected"
     AWAITING_APPROVAL = "AwaitingApproval"

@@ -22,13 +22,14 @@ def starting(*versions: int, **spec: Any) -> Scene:
     return scene
 
 
-def play(scene: Scene) -> None:
-    """Settle the ModelDeployment; what is to be verified is as it was recorded."""
-    scene.settle(DEPLOYMENT)
+def play(scene: Scene) -> list[str]:
+    """Settle the ModelDeployment; what is to be verified is as it was recorded. The reasons of plans that did a thing."""
+    reasons = scene.settle(DEPLOYMENT)
     while jobs := [job for job in scene.all("Job") if is_verification(job) and not has_ended(job)]:
         for job in jobs:
             verified(scene, job)
-        scene.settle(DEPLOYMENT)
+        reasons += scene.settle(DEPLOYMENT)
+    return reasons
 
 
 def is_verification(job: Manifest) -> bool:

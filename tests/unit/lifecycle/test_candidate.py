@@ -44,7 +44,7 @@ def test_it_waits_for_a_version_then_starts_it_then_serves_it() -> None:
     assert "candidate" not in scene.status(DEPLOYMENT)
     assert scene.status(DEPLOYMENT)["url"] == "http://churn.ml.svc.cluster.local/"
     assert selected(scene) == live(scene)
-    assert scene.told() == ["CandidateStarting", "Promoted"]
+    assert scene.told() == ["Verifying", "CandidateStarting", "Promoted"]
 
 
 def test_the_route_gets_all_the_traffic_and_names_the_url() -> None:
@@ -86,7 +86,7 @@ UNPROVED: list[tuple[str, Callable[[Scene, str], Any]]] = [
 
 @pytest.mark.parametrize("happens", named(UNPROVED))
 def test_a_version_that_is_not_proved_ready_gets_no_traffic(happens: Callable[[Scene, str], Any]) -> None:
-    scene = replacing(route=a_route())
+    scene = replacing(route=a_route(), rollout={"steps": []})
     before, wanted = live(scene), candidate(scene)
     happens(scene, wanted)
     play(scene)
@@ -141,7 +141,7 @@ def test_a_version_that_does_not_load_says_why_while_the_one_before_serves(
     assert scene.condition(DEPLOYMENT, "Progressing")["status"] == "False"
     assert scene.status(DEPLOYMENT)["candidate"]["phase"] == "Failed"
     assert (live(scene), selected(scene)) == (before, before)
-    assert scene.told() == ["CandidateStarting", "CandidateFailed"]
+    assert scene.told() == ["Verifying", "CandidateStarting", "CandidateFailed"]
     for pod in scene.all("Pod"):
         scene.remove(key_of(pod))
     get_ready(scene, wanted)
@@ -166,7 +166,7 @@ def test_a_crashed_pod_on_its_way_out_is_not_held_against_a_version() -> None:
 
 
 def test_a_version_that_is_not_ready_in_time_needs_help_and_may_still_come() -> None:
-    scene = replacing(rollout={"progressDeadline": "5m"})
+    scene = starting(rollout={"progressDeadline": "5m"})
     assert scene.decide(DEPLOYMENT).look_again_after == 300
     scene.wait(299)
     play(scene)
@@ -195,7 +195,7 @@ def test_the_version_before_stays_ready_for_its_soak_and_goes_then() -> None:
     play(scene)
     assert names(scene.all("InferenceService")) == [live(scene)]
     assert "soaking" not in scene.status(DEPLOYMENT)
-    assert scene.told() == ["CandidateStarting", "Promoted", "Retired"]
+    assert scene.told() == ["Verifying", "CandidateStarting", "Promoted", "Retired"]
     assert play(scene) == []
 
 
@@ -207,7 +207,7 @@ def test_without_a_soak_the_version_before_goes_at_once() -> None:
 
 
 def test_a_pin_to_the_version_that_soaks_takes_over_at_once() -> None:
-    scene = replacing(route=a_route())
+    scene = replacing(route=a_route(), rollout={"steps": []})
     before = live(scene)
     get_ready(scene, candidate(scene))
     play(scene)
@@ -258,7 +258,7 @@ def test_a_newer_version_takes_the_place_of_one_that_still_starts() -> None:
     assert set(names(scene.all("InferenceService"))) == {before, candidate(scene)}
     assert overtaken not in names(scene.all("InferenceService"))
     assert live(scene) == before
-    assert scene.told() == ["CandidateStarting", "CandidateStarting", "Retired"]
+    assert scene.told() == ["Verifying", "CandidateStarting", "Verifying", "Retired", "CandidateStarting"]
 
 
 def test_a_version_that_is_withdrawn_while_it_starts_leaves_nothing() -> None:

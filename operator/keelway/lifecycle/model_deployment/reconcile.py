@@ -16,7 +16,7 @@ from keelway.lifecycle.model_deployment.approval import awaiting_approval
 from keelway.lifecycle.model_deployment.canary import canary, candidate_lost
 from keelway.lifecycle.model_deployment.gates import evaluating
 from keelway.lifecycle.model_deployment.refusal import held_down, refused
-from keelway.lifecycle.model_deployment.serving import promoted, serving
+from keelway.lifecycle.model_deployment.serving import promoted, serving, warm
 from keelway.lifecycle.model_deployment.smoke import smoke_testing
 from keelway.lifecycle.model_deployment.starting import starting
 from keelway.lifecycle.model_deployment.traffic import kept
@@ -119,6 +119,7 @@ STEPS: tuple[Callable[[World], Plan | None], ...] = (
     serving,
     refused,
     held_down,
+    warm,
     verifying,
     evaluating,
     awaiting_approval,

@@ -44,6 +44,13 @@ def promoted(world: World) -> Plan | None:
     )
 
 
+def warm(world: World) -> Plan | None:
+    """The target had the traffic a moment ago and is ready still: it takes it back at once."""
+    soaking = world.deployment.status.soaking
+    is_warm = soaking is not None and soaking.inference_service == world.target_service and world.readiness.ready
+    return promoted(world) if is_warm else None
+
+
 def _soaking(world: World, live: LiveVersion | None) -> SoakingVersion | None:
     """The version before; where another one still was warm, that one goes."""
     if live is None:

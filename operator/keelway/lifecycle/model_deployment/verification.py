@@ -66,7 +66,7 @@ def _waiting(world: World, plan: Plan, job: str, standing: Standing | None = Non
         status=outcome.status(world, standing, candidate=candidate, **outcome.soak_over(world)),
         deletes=(*world.unwanted(keep_target=False), *world.superseded(job), *plan.deletes),
         events=(
-            *outcome.phase_event(world, candidate, EventReason.CANDIDATE_STARTING, standing.message),
+            *outcome.phase_event(world, candidate, EventReason.VERIFYING, standing.message),
             *outcome.retirements(world, keep_target=False),
         ),
         look_again_after=outcome.soonest(world.soaking_for, plan.look_again_after),
