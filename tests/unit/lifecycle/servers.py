@@ -22,13 +22,14 @@ def starting(*versions: int, **spec: Any) -> Scene:
     return scene
 
 
-def play(scene: Scene) -> list[str]:
-    """Settle the ModelDeployment; what is to be verified is as it was recorded. The reasons of plans that did a thing."""
-    reasons = scene.settle(DEPLOYMENT)
+def play(scene: Scene, *keys: Key) -> list[str]:
+    """Settle the ModelDeployment, or these; what is verified is as it was recorded. The reasons of plans that wrote."""
+    keys = keys or (DEPLOYMENT,)
+    reasons = scene.settle(*keys)
     while jobs := [job for job in scene.all("Job") if is_verification(job) and not has_ended(job)]:
         for job in jobs:
             verified(scene, job)
-        reasons += scene.settle(DEPLOYMENT)
+        reasons += scene.settle(*keys)
     return reasons
 
 

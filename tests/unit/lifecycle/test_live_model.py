@@ -235,6 +235,7 @@ def test_the_history_is_bounded() -> None:
 def test_a_model_version_says_whether_it_serves_did_or_waits() -> None:
     scene = Scene(a_model_deployment(), a_model_version(1))
     first = Key("ModelVersion", NAMESPACE, "churn-v1")
+    play(scene)
     scene.settle()
     assert (scene.status(first)["state"], scene.status(first)["deployments"]) == ("Candidate", [])
     get_ready(scene, candidate(scene))
@@ -242,7 +243,7 @@ def test_a_model_version_says_whether_it_serves_did_or_waits() -> None:
     assert (scene.status(first)["state"], scene.status(first)["deployments"]) == ("Live", ["churn"])
     assert scene.standing(first) == "Ready Ready"
     scene.put(a_model_version(2))
-    scene.settle()
+    play(scene)
     get_ready(scene, candidate(scene))
     scene.settle()
     assert (scene.status(first)["state"], scene.status(V2)["state"]) == ("Retired", "Live")
@@ -255,7 +256,7 @@ def test_a_model_version_may_serve_in_several_places() -> None:
     scene = serving(1)
     scene.put(a_model_deployment("churn-eu"))
     other = Key("ModelDeployment", NAMESPACE, "churn-eu")
-    scene.settle(other)
+    play(scene, other)
     get_ready(scene, scene.status(other)["candidate"]["inferenceService"])
     scene.settle()
     first = Key("ModelVersion", NAMESPACE, "churn-v1")

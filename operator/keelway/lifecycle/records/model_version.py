@@ -15,6 +15,11 @@ from keelway.lifecycle.plan import Delete, Observed, Plan
 from keelway.lifecycle.records.holders import held_by
 
 EXPIRED = "Expired"
+IDLE = {
+    "Retired": "served before, and no ModelDeployment serves it now",
+    "Rejected": "a ModelDeployment did not let it through, or rolled it back: its status.history says why",
+    "Candidate": "has never served",
+}
 
 
 def reconcile(manifest: Manifest, seen: Observed, now: datetime) -> Plan:
@@ -69,19 +74,23 @@ def _serving(version: ModelVersion, seen: Observed) -> Iterator[str]:
 def _state(version: ModelVersion, seen: Observed, serving: tuple[str, ...]) -> str:
     if serving:
         return "Live"
-    return "Retired" if version.status.state in ("Live", "Retired") or _has_served(version, seen) else "Candidate"
+    outcomes = set(_outcomes(version, seen))
+    if outcomes & {"Rejected", "RolledBack"}:
+        return "Rejected"
+    return "Retired" if version.status.state in ("Live", "Retired") or outcomes else "Candidate"
 
 
-def _has_served(version: ModelVersion, seen: Observed) -> bool:
-    histories = (m.get("status", {}).get("history", []) for m in seen.about(version.key, "ModelDeployment"))
-    return any(line["name"] == version.name for history in histories for line in history)
+def _outcomes(version: ModelVersion, seen: Observed) -> Iterator[str]:
+    """What became of it last, in every place that it was to serve in."""
+    for deployment in seen.about(version.key, "ModelDeployment"):
+        lines = deployment.get("status", {}).get("history", [])
+        yield from [line["outcome"] for line in lines if line["name"] == version.name][:1]
 
 
 def _standing(state: str, serving: tuple[str, ...]) -> Standing:
     if state == "Live":
         return ready(Reason.READY, f"serves in ModelDeployment {', '.join(serving)}")
-    message = "served before, and no ModelDeployment serves it now" if state == "Retired" else "has never served"
-    return ready(Reason.READY, message)
+    return ready(Reason.READY, IDLE[state])
 
 
 def _expired_standing(swept: bool) -> Standing:
