@@ -57,7 +57,7 @@ def an_ended_pod_of(
     scene: Scene, job: Manifest, containers: Mapping[str, Ended], *, pod: str = "pod", evicted: bool = False
 ) -> Manifest:
     """A pod whose containers have ended like this."""
-    ours = ("stage", "collect", "record")
+    ours = ("stage", "collect", "record", "measure")
     first = [ended.status(name) for name, ended in containers.items() if name in ours]
     then = [ended.status(name) for name, ended in containers.items() if name not in ours]
     well = not any(ended.code for ended in containers.values()) and not evicted

@@ -7,7 +7,7 @@ time passes when a test says so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -20,7 +20,7 @@ from keelway.api.kinds import Key
 from keelway.engine.objects import key_of, uid_of
 from keelway.engine.store import Store
 from keelway.lifecycle import registry, routing
-from keelway.lifecycle.plan import Event, Plan
+from keelway.lifecycle.plan import Event, LogRequest, MetricAnswer, MetricQuery, Plan
 from keelway.lifecycle.settings import JobSettings
 from tests.property.lifecycle.crds import refusals
 
@@ -29,17 +29,33 @@ RECONCILERS = registry.reconcilers(JobSettings(worker_image="keelway/worker:1"))
 MOST_LOOKS = 20
 
 
+class _Answering(Store):
+    """A store that has what Prometheus said."""
+
+    def __init__(self, answers: Mapping[MetricQuery, MetricAnswer], clock: Callable[[], float]) -> None:
+        super().__init__(subjects=routing.subjects, references=routing.references, clock=clock)
+        self._said = answers
+
+    def answer(self, query: MetricQuery) -> MetricAnswer | None:
+        """What came of a query."""
+        return self._said.get(query)
+
+
 class Scene:
     """A small world that a table of cases can be told about."""
 
     def __init__(self, *objects: Manifest) -> None:
         self.now = NOON
-        self.store = Store(subjects=routing.subjects, references=routing.references, clock=self._seconds)
+        self.answers: dict[MetricQuery, MetricAnswer] = {}
+        """What Prometheus has said."""
+        self.store = _Answering(self.answers, clock=self._seconds)
         self.events: list[Event] = []
         self.writes: list[str] = []
         """`verb Kind` of everything that plans changed."""
         self.logs: dict[str, str] = {}
         """What the containers of a pod with this uid have printed."""
+        self.prometheus: Callable[[MetricQuery], MetricAnswer] = lambda query: MetricAnswer(error="nobody answers")
+        """What comes of a query."""
         self._versions = count(1)
         self._incarnations: Counter[Key] = Counter()
         for manifest in objects:
@@ -148,10 +164,18 @@ class Scene:
             if (found := self.store.get(order.key)) and uid_of(found) == order.uid:
                 self.remove(order.key)
                 self.writes.append(f"delete {order.key.kind}")
-        for request in filter(self.store.wants_log, plan.fetches):
+        for request in plan.fetches:
+            self._fetch(request)
+        self.events += plan.events
+
+    def _fetch(self, request: LogRequest | MetricQuery) -> None:
+        if isinstance(request, MetricQuery):
+            if request not in self.answers:
+                self.answers[request] = self.prometheus(request)
+                self.writes.append("ask Prometheus")
+        elif self.store.wants_log(request):
             self.store.put_log(request, self.logs.get(request.pod_uid, ""))
             self.writes.append("read log")
-        self.events += plan.events
 
     def _wrote(self, verb: str, manifest: Manifest) -> None:
         stored = self.put(manifest)
