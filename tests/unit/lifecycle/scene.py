@@ -41,6 +41,10 @@ class _Answering(Store):
         return self._said.get(query)
 
 
+def _unreachable(_: MetricQuery) -> MetricAnswer:
+    return MetricAnswer(error="connection refused")
+
+
 class Scene:
     """A small world that a table of cases can be told about."""
 
@@ -54,7 +58,7 @@ class Scene:
         """`verb Kind` of everything that plans changed."""
         self.logs: dict[str, str] = {}
         """What the containers of a pod with this uid have printed."""
-        self.prometheus: Callable[[MetricQuery], MetricAnswer] = lambda query: MetricAnswer(error="nobody answers")
+        self.prometheus: Callable[[MetricQuery], MetricAnswer] = _unreachable
         """What comes of a query."""
         self._versions = count(1)
         self._incarnations: Counter[Key] = Counter()
