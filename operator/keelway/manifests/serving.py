@@ -46,8 +46,9 @@ def inference_service_name(deployment: ModelDeployment, version: ModelVersion) -
     return name if name[0].isalpha() else f"m{name[1:]}"
 
 
-def inference_service(deployment: ModelDeployment, version: ModelVersion) -> Manifest:
-    """The InferenceService of one model version. Its metadata never changes: KServe would restart the pods."""
+def inference_service(deployment: ModelDeployment, version: ModelVersion, *, at_least: int = 0) -> Manifest:
+    """The InferenceService of one model version, with `at_least` so many replicas where the spec allows more than its
+    minimum. Its metadata never changes: KServe would restart the pods."""
     serving = deployment.spec.serving
     name = inference_service_name(deployment, version)
     metadata = child_metadata(
@@ -64,7 +65,7 @@ def inference_service(deployment: ModelDeployment, version: ModelVersion) -> Man
             FOR_ANNOTATION: for_annotation(deployment),
         },
         "labels": labels_for(deployment),
-        "minReplicas": serving.min_replicas,
+        "minReplicas": min(max(serving.min_replicas, at_least), serving.max_replicas),
         "maxReplicas": serving.max_replicas,
         # Also for the container that KServe adds to fetch the model, which states none of its own.
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},

@@ -9,7 +9,7 @@ from keelway.api.rollout import AnalysisStatus
 from keelway.lifecycle.model_deployment import outcome
 from keelway.lifecycle.model_deployment.analysis import Looked, looked
 from keelway.lifecycle.model_deployment.refusal import rolled_back
-from keelway.lifecycle.model_deployment.traffic import kept, live_servers, servers, traffic
+from keelway.lifecycle.model_deployment.traffic import carries, kept, live_servers, scaled, traffic
 from keelway.lifecycle.model_deployment.world import World
 from keelway.lifecycle.plan import Plan
 
@@ -29,7 +29,7 @@ def candidate_lost(world: World) -> Plan | None:
         )
     return Plan(
         "candidate lost",
-        applies=(*kept(world), *servers(world, world.wanted)),
+        applies=(*kept(world), *scaled(world, world.first_weight)),
         status=outcome.status(
             world,
             outcome.on_the_way(world, Reason.MODEL_STARTING, f"starts again: it waits for {found.waiting_for}"),
@@ -46,7 +46,7 @@ def canary(world: World) -> Plan | None:
         return None
     candidate = world.candidate
     if candidate is None or candidate.phase != "Canary" or candidate.step == 0:
-        return _step(world, 1, None) if world.readiness.ready else _hold(world, None)
+        return _step(world, 1, None) if _can_take(world, 0) else _hold(world, None)
     look = _look(world, candidate)
     if look and look.ask:
         # Nothing is applied before the answer: what was taken back a moment ago, unrecorded, is not given again.
@@ -56,9 +56,14 @@ def canary(world: World) -> Plan | None:
         return rolled_back(world, Reason.ANALYSIS_FAILED, said, analysis=look.after)
     if not _held(world, candidate, look):
         return _blind_too_long(world, candidate, look) or _hold(world, look)
-    if candidate.step < len(steps):
-        return _step(world, candidate.step + 1, look)
-    return None if world.readiness.ready else _hold(world, look)
+    if not _can_take(world, candidate.step):
+        return _hold(world, look)
+    return _step(world, candidate.step + 1, look) if candidate.step < len(steps) else None
+
+
+def _can_take(world: World, step: int) -> bool:
+    """Whether the candidate is proved ready for the weight after a step."""
+    return world.readiness.ready and carries(world, world.weight_after(step))
 
 
 def _look(world: World, candidate: CandidateVersion) -> Looked | None:
@@ -121,7 +126,7 @@ def _shared(world: World, candidate: CandidateVersion, message: str, *, look: Lo
     until_look = look.due_in if look else seconds(analysis.interval) if analysis else None
     return Plan(
         reason,
-        applies=(*shares, *live_servers(world), *servers(world, world.wanted)),
+        applies=(*shares, *live_servers(world), *scaled(world, world.weight_after(candidate.step))),
         status=outcome.status(
             world,
             outcome.on_the_way(world, Reason.CANARY, message),

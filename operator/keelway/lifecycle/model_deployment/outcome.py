@@ -35,7 +35,7 @@ def candidate(world: World, phase: Phase, **changes: object) -> CandidateVersion
         since=now,
         attempt=world.attempt,
     )
-    after = (before or fresh).model_copy(update={"phase": phase, **changes})
+    after = (before or fresh).model_copy(update={"phase": phase, "reason": "", "message": "", **changes})
     moved = before is None or (_stage(before.phase), before.step) != (_stage(phase), after.step)
     return after.model_copy(update={"since": now}) if moved else after
 

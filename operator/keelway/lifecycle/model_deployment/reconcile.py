@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from keelway.api.base import Manifest
 from keelway.api.durations import to_timestamp
@@ -66,7 +67,7 @@ def kserve_absent(world: World) -> Plan | None:
     if world.seen.served("InferenceService"):
         return None
     message = "the API server does not know InferenceService: install KServe; this goes on by itself then"
-    return Plan("KServe absent", status=outcome.status(world, working(Reason.KSERVE_ABSENT, message)))
+    return Plan("KServe absent", status=_as_it_was(world, working(Reason.KSERVE_ABSENT, message)))
 
 
 def gateway_api_absent(world: World) -> Plan | None:
@@ -74,7 +75,12 @@ def gateway_api_absent(world: World) -> Plan | None:
     if world.deployment.spec.route is None or world.seen.served("HTTPRoute"):
         return None
     message = "spec.route needs the Gateway API: install its CRDs and a gateway; this goes on by itself then"
-    return Plan("Gateway API absent", status=outcome.status(world, working(Reason.GATEWAY_API_ABSENT, message)))
+    return Plan("Gateway API absent", status=_as_it_was(world, working(Reason.GATEWAY_API_ABSENT, message)))
+
+
+def _as_it_was(world: World, standing: Standing) -> dict[str, Any]:
+    """No traffic is moved: who has how much of it stays as recorded."""
+    return outcome.status(world, standing, live=world.deployment.status.live)
 
 
 def no_version(world: World) -> Plan | None:
@@ -85,9 +91,9 @@ def no_version(world: World) -> Plan | None:
         "no version",
         applies=kept(world),
         status=outcome.status(world, _no_version_standing(world), candidate=None, **outcome.soak_over(world)),
-        deletes=world.unwanted(),
+        deletes=(*world.unwanted(), *world.superseded()),
         events=outcome.retirements(world),
-        look_again_after=world.soaking_for if world.soaking_for > 0 else None,
+        look_again_after=outcome.soonest(world.soaking_for),
     )
 
 

@@ -8,7 +8,7 @@ from keelway.lifecycle.conditions import Standing, stalled
 from keelway.lifecycle.jobs import JobState, end_overdue, job_state, stop
 from keelway.lifecycle.model_deployment import outcome
 from keelway.lifecycle.model_deployment.refusal import rolled_back
-from keelway.lifecycle.model_deployment.traffic import kept, servers
+from keelway.lifecycle.model_deployment.traffic import kept, scaled
 from keelway.lifecycle.model_deployment.world import World
 from keelway.lifecycle.plan import Plan
 from keelway.lifecycle.pods import verdict
@@ -47,7 +47,7 @@ def _waiting(world: World, plan: Plan, job: str, standing: Standing | None = Non
     return Plan(
         plan.reason,
         creates=plan.creates,
-        applies=(*kept(world), *servers(world, world.wanted)),
+        applies=(*kept(world), *scaled(world, world.first_weight)),
         status=outcome.status(world, standing, candidate=candidate, **outcome.soak_over(world)),
         deletes=(*world.unwanted(), *world.superseded(job), *plan.deletes),
         events=outcome.phase_event(world, candidate, EventReason.STEP_REACHED, standing.message),
@@ -88,7 +88,7 @@ def _answered(world: World) -> Plan:
     standing = outcome.on_the_way(world, Reason.CANARY, "has answered its smoke requests")
     return Plan(
         "smoke answered",
-        applies=(*kept(world), *servers(world, world.wanted)),
+        applies=(*kept(world), *scaled(world, world.first_weight)),
         status=outcome.status(world, standing, candidate=outcome.candidate(world, "Canary")),
         look_again_after=0.0,
     )

@@ -7,25 +7,31 @@ from keelway.lifecycle.conditions import Fact, Standing, stalled
 from keelway.lifecycle.model_deployment import outcome
 from keelway.lifecycle.model_deployment.outcome import PROGRESSING
 from keelway.lifecycle.model_deployment.refusal import rolled_back
-from keelway.lifecycle.model_deployment.traffic import kept, servers
+from keelway.lifecycle.model_deployment.traffic import carries, kept, replicas_for, scaled
 from keelway.lifecycle.model_deployment.world import World
-from keelway.lifecycle.plan import Event, Plan
+from keelway.lifecycle.plan import Plan
+from keelway.lifecycle.staged_jobs import Failure
 
 
 def starting(world: World) -> Plan | None:
     """Its servers are not ready yet; where another version serves they may not take for ever."""
-    if world.readiness.ready or world.has_passed("Starting"):
+    if world.has_passed("Starting") or (world.readiness.ready and carries(world, world.first_weight)):
         return None
-    standing, reason, message = _standing(world)
-    if world.deployment.status.live and _is_late(world):
-        return rolled_back(world, reason, message)
-    candidate = outcome.candidate(world, "Failed" if standing.progress == "Stalled" else "Starting")
+    failure = _failure(world)
+    if failure and world.deployment.status.live and _is_late(world):
+        return rolled_back(world, *failure)
+    candidate = outcome.candidate(world, "Failed" if failure else "Starting")
+    standing = _failed_standing(world, *failure) if failure else _working_standing(world)
+    news = EventReason.CANDIDATE_FAILED if failure else EventReason.CANDIDATE_STARTING
     return Plan(
         f"candidate {candidate.phase.lower()}",
-        applies=(*kept(world), *servers(world, world.wanted)),
+        applies=(*kept(world), *scaled(world, world.first_weight)),
         status=outcome.status(world, standing, candidate=candidate, **outcome.soak_over(world)),
         deletes=(*world.unwanted(), *world.superseded()),
-        events=(*_events(world, standing, candidate.phase == "Failed"), *outcome.retirements(world)),
+        events=(
+            *outcome.phase_event(world, candidate, news, standing.message),
+            *outcome.retirements(world),
+        ),
         look_again_after=outcome.soonest(world.soaking_for, world.deadline_in),
     )
 
@@ -35,25 +41,25 @@ def _is_late(world: World) -> bool:
     return began and world.deadline_in <= 0
 
 
-def _standing(world: World) -> tuple[Standing, Reason, str]:
-    found, version = world.readiness, world.wanted.spec.version
+def _waiting_for(world: World) -> str:
+    found = world.readiness
+    replicas = f"{replicas_for(world, world.first_weight)} replicas, of which {found.available} are available"
+    return replicas if found.ready else found.waiting_for
+
+
+def _failure(world: World) -> Failure | None:
+    """What keeps the servers from being ready besides time."""
+    if found := world.readiness.trouble:
+        return found.reason, found.message
     deadline = world.deployment.spec.rollout.progress_deadline
-    late = f"it is not ready after {deadline}: it waits for {found.waiting_for}"
-    if found.trouble:
-        reason, message = found.trouble.reason, found.trouble.message
-    elif _is_late(world):
-        reason, message = Reason.TIMED_OUT, late
-    else:
-        return (
-            outcome.on_the_way(world, Reason.MODEL_STARTING, f"waits for {found.waiting_for}"),
-            Reason.TIMED_OUT,
-            late,
-        )
-    said = f"version {version}: {message}{outcome.still(world)}"
-    return stalled(reason, said).also(Fact(PROGRESSING, "False", reason, said)), reason, message
+    late = f"it is not ready after {deadline}: it waits for {_waiting_for(world)}"
+    return (Reason.TIMED_OUT, late) if _is_late(world) else None
 
 
-def _events(world: World, standing: Standing, failed: bool) -> tuple[Event, ...]:
-    candidate = outcome.candidate(world, "Failed" if failed else "Starting")
-    reason = EventReason.CANDIDATE_FAILED if failed else EventReason.CANDIDATE_STARTING
-    return outcome.phase_event(world, candidate, reason, standing.message)
+def _working_standing(world: World) -> Standing:
+    return outcome.on_the_way(world, Reason.MODEL_STARTING, f"waits for {_waiting_for(world)}")
+
+
+def _failed_standing(world: World, reason: Reason, message: str) -> Standing:
+    said = f"version {world.wanted.spec.version}: {message}{outcome.still(world)}"
+    return stalled(reason, said).also(Fact(PROGRESSING, "False", reason, said))

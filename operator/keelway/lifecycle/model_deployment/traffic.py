@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from keelway.api.base import Manifest
+from keelway.api.kinds import Key
 from keelway.api.model_version import ModelVersion
 from keelway.lifecycle.model_deployment.world import World
 from keelway.manifests.serving import Backend, http_route, inference_service, service
@@ -19,9 +22,29 @@ def traffic(world: World, live: str, *, candidate: str = "", weight: int = 0) ->
     return (*routes, service(deployment, live))
 
 
-def servers(world: World, version: ModelVersion) -> tuple[Manifest, ...]:
-    """The InferenceService of a version."""
-    return (inference_service(world.deployment, version),)
+def servers(world: World, version: ModelVersion, *, at_least: int = 0) -> tuple[Manifest, ...]:
+    """The InferenceService of a version, with at least so many replicas."""
+    return (inference_service(world.deployment, version, at_least=at_least),)
+
+
+def scaled(world: World, weight: int) -> tuple[Manifest, ...]:
+    """The candidate's InferenceService with the replicas that it takes for this share of the traffic."""
+    return servers(world, world.wanted, at_least=replicas_for(world, weight))
+
+
+def carries(world: World, weight: int) -> bool:
+    """Whether enough of the candidate's replicas answer for this share of the traffic."""
+    return world.readiness.available >= replicas_for(world, weight)
+
+
+def replicas_for(world: World, weight: int) -> int:
+    """How many replicas carry a share of the traffic, by how many carry all of it now."""
+    live = world.deployment.status.live
+    if live is None:
+        return 0
+    key = Key("Deployment", world.deployment.namespace, f"{live.inference_service}-predictor")
+    now: int = (world.seen.get(key) or {}).get("spec", {}).get("replicas", 0)
+    return min(math.ceil(now * weight / 100), world.deployment.spec.serving.max_replicas)
 
 
 def kept(world: World) -> tuple[Manifest, ...]:

@@ -145,6 +145,15 @@ class World:
         shared = self.deployment.status.live and spec.route and spec.rollout.strategy == "Canary"
         return spec.rollout.steps if shared else ()
 
+    def weight_after(self, step: int) -> int:
+        """Percent of the traffic that comes after a step, which counts from 1: that of the next, or all."""
+        return self.steps[step].weight if step < len(self.steps) else 100
+
+    @property
+    def first_weight(self) -> int:
+        """The first share of the traffic that a candidate gets."""
+        return self.weight_after(0)
+
     @property
     def soaking_for(self) -> float:
         """Seconds that the version before must still be kept ready; zero or less when it may go."""
