@@ -1,6 +1,7 @@
 """What the operator tells the programs inside a Job (an order) and what they answer (a verdict, a report).
 
-An order is JSON in the environment variable KEELWAY_ORDER. A verdict is JSON in the container's termination message and
+An order is JSON in the environment variable KEELWAY_ORDER; what one variable cannot hold goes on in KEELWAY_ORDER_1,
+KEELWAY_ORDER_2 and so on. A verdict is JSON in the container's termination message and
 stays below VERDICT_BYTES (Kubernetes keeps 4096 a container and 12 KiB a pod). What does not fit a verdict is a
 report: one line in the container's log that begins with REPORT_MARK, whose sha256 the verdict carries.
 """
@@ -17,6 +18,8 @@ from keelway.api.findings import Drift, FileChanges, Violation
 from keelway.api.tracking import MlflowOrder
 
 ORDER_VARIABLE = "KEELWAY_ORDER"
+ORDER_PART_BYTES = 100_000
+"""Linux starts no program with a variable of 128 KiB."""
 REPORT_MARK = "KEELWAY-REPORT "
 STEP_MARK = "KEELWAY-STEP "
 """Begins a line of `collect`'s log that relays an intermediate report: JSON of a StepReport."""
@@ -217,7 +220,8 @@ class StagedModel(Model):
     """A model whose bytes must have the recorded digest."""
 
     location: Location
-    """Its directory. The list of its files may lie beside it (`list_beside`) and says then which files are its own."""
+    """Its directory, or its only file. All files below it count. Where their list lies beside it (`list_beside`), a
+    message can say which are not as they were."""
     digest: str
     """`tree_digest` of its files."""
     target: str = ""
@@ -229,7 +233,8 @@ class StageOrder(Model):
 
     inputs: tuple[StageInput, ...] = ()
     model: StagedModel | None = None
-    """Fails with ArtifactMissing when files are not there, with ArtifactDigestMismatch when they are others."""
+    """Fails with ArtifactMissing when files are not there, with ArtifactDigestMismatch when they are others.
+    It comes before the inputs."""
     parameters: dict[str, float | int | str] = {}
     parameters_file: str = ""
     """Empty where there are no parameters."""
@@ -349,8 +354,8 @@ class SmokeCall(Model):
 class SmokeOrder(Model):
     """Send requests one after the other; the first that is not answered as expected ends it.
 
-    A refused connection, and a 503 of nobody, are tried again until `patience_seconds` are over: a server that has just
-    become ready is not known everywhere yet.
+    No connection, and a 503 that is not expected, are tried again until `patience_seconds` are over, all requests
+    together: a server that has just become ready is not known everywhere yet.
     """
 
     calls: tuple[SmokeCall, ...]

@@ -90,8 +90,9 @@ def gate_job(deployment: ModelDeployment, order: GateJob, *, image: str, pull_po
             mounts=(read_data(), model_mount(read_only=True), {"name": run, "mountPath": RUN}),
         ),
     )
-    facts = (order.attempt, order.evaluator, order.model.metadata.uid, order.data.stage.digest, order.data.stage.split)
-    role = f"{order.gate.name[:20].rstrip('-')}-v{order.model.spec.version}"
+    data, gate = order.data.stage, order.gate
+    facts = (order.attempt, gate.name, order.evaluator, order.model.metadata.uid, data.digest, data.split)
+    role = f"{gate.name[:20].rstrip('-')}-v{order.model.spec.version}"
     return job(
         child_metadata(deployment, child_name(deployment.name, role, hash8(*facts))),
         template,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from keelway.api.base import Manifest
-from keelway.api.jobs import StagedModel
+from keelway.api.jobs import Location, StagedModel
 from keelway.api.model_version import ModelVersion
 from keelway.api.resource import Access
 from keelway.manifests.storage import ROOT, VOLUME_PREFIX, Storage, storage
@@ -12,8 +14,16 @@ MODEL = f"{ROOT}/model"
 
 
 def reach_model(version: ModelVersion, access: Access) -> Storage:
-    """How a pod reaches a model's files."""
-    return storage(version.spec.artifact.uri, access, "model", read_only=True)
+    """How a pod reaches a model's files.
+
+    Of a claim the directory above is mounted: the list of the files is there, and a model of one file has no directory.
+    """
+    uri = version.spec.artifact.uri.rstrip("/")
+    above, _, name = uri.rpartition("/")
+    if not uri.startswith("pvc://") or above == "pvc:/":
+        return storage(version.spec.artifact.uri, access, "model", read_only=True)
+    reach = storage(above, access, "model", read_only=True)
+    return replace(reach, location=Location(mount=f"{reach.location.mount}/{name}"))
 
 
 def staged_model(version: ModelVersion, reach: Storage, *, target: str = "") -> StagedModel:

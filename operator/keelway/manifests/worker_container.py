@@ -7,7 +7,7 @@ from typing import Any
 
 from keelway.api.base import Manifest, Model
 from keelway.api.digests import canonical_json
-from keelway.api.jobs import ORDER_VARIABLE
+from keelway.api.jobs import ORDER_PART_BYTES, ORDER_VARIABLE
 from keelway.api.quantities import bytes_of
 from keelway.manifests.storage import ROOT, VOLUME_PREFIX
 
@@ -40,7 +40,7 @@ def worker_container(
         "imagePullPolicy": pull_policy,
         "args": [program],
         "env": [
-            {"name": ORDER_VARIABLE, "value": canonical_json(order.to_json()).decode()},
+            *_told(order),
             {"name": "KEELWAY_SCRATCH", "value": SCRATCH},
         ],
         "resources": dict(resources or DEFAULT_RESOURCES),
@@ -51,6 +51,18 @@ def worker_container(
             *mounts,
         ],
     }
+
+
+def _told(order: Model) -> list[Manifest]:
+    """The variables that hold an order, more than one where it is long."""
+    # Kubernetes rewrites `$$` and `$(NAME)` in a variable. JSON can spell the character so that there is none.
+    text = canonical_json(order.to_json()).decode().replace("$", r"\u0024")
+    length = len(text) if len(text.encode()) <= ORDER_PART_BYTES else ORDER_PART_BYTES // 4
+    parts = [text[begin : begin + length] for begin in range(0, len(text), length)]
+    return [
+        {"name": f"{ORDER_VARIABLE}_{number}" if number else ORDER_VARIABLE, "value": part}
+        for number, part in enumerate(parts)
+    ]
 
 
 def memory_for_tables(resources: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The last line of a trial's metrics file."""
+"""The last line of a metrics file, which a trial or an evaluation writes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from typing import Any, BinaryIO, TypeGuard
 from keelway.worker.errors import WorkerError, enumerate_some
 
 MOST = 50
-"""Metrics of a verdict; the objective is always among them."""
+"""Metrics of a verdict; those that are wanted are always among them."""
 TAIL_BYTES = 1024 * 1024
 _LINES = json.JSONDecoder(parse_int=float)
 
 
-def read_metrics(path: Path, objective: str) -> dict[str, float]:
-    """Finite numbers of the last line that is not empty, the objective first.
+def read_metrics(path: Path, *wanted: str) -> dict[str, float]:
+    """Finite numbers of the last line that is not empty, those that are wanted first.
 
     Raises WorkerError MetricMissing (with the keys that were found) or MetricInvalid.
     """
     found = _parse(_last_line(path))
-    numbers = {key: value for key, value in found.items() if is_number(value)}
-    if objective not in found:
-        keys = enumerate_some(list(found)) or "none"
-        raise WorkerError("MetricMissing", f"the last line of KEELWAY_METRICS has no {objective!r}; its keys: {keys}")
-    if not math.isfinite(numbers.get(objective, math.nan)):
-        kind = "not finite" if objective in numbers else "not a number"
-        raise WorkerError("MetricInvalid", f"{objective!r} in the last line of KEELWAY_METRICS is {kind}")
-    others = [key for key, value in numbers.items() if math.isfinite(value) and key != objective]
-    return {key: numbers[key] for key in [objective, *others][:MOST]}
+    if missing := [repr(key) for key in wanted if key not in found]:
+        absent, keys = enumerate_some(missing), enumerate_some(list(found)) or "none"
+        raise WorkerError("MetricMissing", f"the last line of KEELWAY_METRICS has no {absent}; its keys: {keys}")
+    numbers = {key: value for key, value in found.items() if is_number(value) and math.isfinite(value)}
+    if unusable := [key for key in wanted if key not in numbers]:
+        key = unusable[0]
+        kind = "not finite" if is_number(found[key]) else "not a number"
+        raise WorkerError("MetricInvalid", f"{key!r} in the last line of KEELWAY_METRICS is {kind}")
+    others = [key for key in numbers if key not in wanted]
+    return {key: numbers[key] for key in [*wanted, *others][:MOST]}
 
 
 def is_number(value: Any) -> TypeGuard[float]:

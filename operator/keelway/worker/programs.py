@@ -8,9 +8,10 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,9 +21,13 @@ from keelway.api.jobs import (
     ORDER_VARIABLE,
     CollectOrder,
     CollectVerdict,
+    MeasureOrder,
+    MeasureVerdict,
     ObserveOrder,
     ObserveVerdict,
     RecordOrder,
+    SmokeOrder,
+    SmokeVerdict,
     StageOrder,
     StageVerdict,
     SweepOrder,
@@ -54,6 +59,10 @@ PROGRAMS = {
     ),
     "transform": Program(order=TransformOrder, verdict=TransformVerdict, module="keelway.worker.transform"),
     "record": Program(order=RecordOrder, verdict=ObserveVerdict, module="keelway.worker.record", ends_on_sigterm=False),
+    "measure": Program(
+        order=MeasureOrder, verdict=MeasureVerdict, module="keelway.worker.measure", ends_on_sigterm=False
+    ),
+    "smoke": Program(order=SmokeOrder, verdict=SmokeVerdict, module="keelway.worker.smoke"),
     "sweep": Program(order=SweepOrder, verdict=SweepVerdict, module="keelway.worker.sweep"),
 }
 
@@ -69,7 +78,7 @@ def run(arguments: list[str]) -> int:
         threading.Thread(target=_end_on_sigterm, daemon=True).start()
     order = _order()
     verdict = _judge(program, order)
-    verdicts.write(verdict, objective=str(order.get("objective", "")))
+    verdicts.write(verdict, wanted=_wanted(order))
     return 1 if verdict.outcome == "Failed" else 0
 
 
@@ -80,12 +89,27 @@ def _end_on_sigterm() -> None:
 
 
 def _order() -> dict[str, Any]:
-    """The order's JSON; empty when there is none, which no program's order can be."""
+    """The order's JSON; empty when there is none."""
     try:
-        order = json.loads(os.environ.get(ORDER_VARIABLE, ""))
+        order = json.loads("".join(_parts()))
     except ValueError:
         return {}
     return order if isinstance(order, dict) else {}
+
+
+def _parts() -> Iterator[str]:
+    name = ORDER_VARIABLE
+    for number in count(1):
+        if name not in os.environ:
+            return
+        yield os.environ[name]
+        name = f"{ORDER_VARIABLE}_{number}"
+
+
+def _wanted(order: dict[str, Any]) -> set[str]:
+    """Metrics that a verdict must not go without."""
+    names = order.get("wanted")
+    return {str(name) for name in (order.get("objective"), *(names if isinstance(names, list) else ()))}
 
 
 def _judge(program: Program, order: dict[str, Any]) -> verdicts.Verdict:
@@ -100,10 +124,13 @@ def _judge(program: Program, order: dict[str, Any]) -> verdicts.Verdict:
 
 
 def _play(program: Program, order: dict[str, Any]) -> verdicts.Verdict:
+    refusal = WorkerError("InternalError", f"{ORDER_VARIABLE} holds no order for this program")
+    if not order:  # every field of an order may have a default, and yet to be told nothing is no order
+        raise refusal
     try:
         told = program.order.model_validate(order)
     except ValidationError as error:
-        raise WorkerError("InternalError", f"{ORDER_VARIABLE} holds no order for this program") from error
+        raise refusal from error
     verdict: verdicts.Verdict = import_module(program.module).run(told)
     return verdict
 

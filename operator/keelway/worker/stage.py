@@ -1,4 +1,7 @@
-"""`stage`: put exactly the pinned bytes, or one split of them, before a trial, and write down its parameters."""
+"""`stage`: put exactly the pinned bytes, or one split of them, before a trial, and write down its parameters.
+
+For an evaluation, or before a model may serve, that is a model's bytes, too.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 from keelway.api.jobs import File, StageInput, StageOrder, StageVerdict
 from keelway.worker import manifest, splits
 from keelway.worker.errors import WorkerError
+from keelway.worker.model_staging import stage_model
 from keelway.worker.staging import Wanted, fetch_into, scratch_directory, scratch_files
 from keelway.worker.storage import READ, ChangedError, Storage, open_storage
 from keelway.worker.storage_errors import place
@@ -18,8 +22,9 @@ from keelway.worker.transfer import OtherBytesError, fetch
 
 
 def run(order: StageOrder) -> StageVerdict:
-    """Fill the target of each input. Raises WorkerError."""
-    files = size = rows = 0
+    """Fill the target of the model and of each input. Raises WorkerError."""
+    staged = stage_model(order.model) if order.model else []
+    files, size, rows = len(staged), sum(file.size for file in staged), 0
     for given in order.inputs:
         needed = _needed(given, manifest.unpack(given.manifest))
         rows += _stage(given, needed, order.memory_limit)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
+from collections.abc import Collection
 from pathlib import Path
+from typing import TypeVar
 
 from keelway.api.curves import thinned
 from keelway.api.digests import canonical_json, sha256
@@ -13,34 +15,41 @@ from keelway.api.jobs import (
     TERMINATION_LOG,
     VERDICT_BYTES,
     CollectVerdict,
+    MeasureVerdict,
     ObserveReport,
     ObserveVerdict,
+    SmokeVerdict,
     StageVerdict,
     SweepVerdict,
     TransformVerdict,
 )
 
-Verdict = ObserveVerdict | StageVerdict | CollectVerdict | TransformVerdict | SweepVerdict
+Verdict = (
+    ObserveVerdict | StageVerdict | CollectVerdict | MeasureVerdict | TransformVerdict | SmokeVerdict | SweepVerdict
+)
 
 MLFLOW_ERROR_LENGTH = 300
+WithMetrics = TypeVar("WithMetrics", CollectVerdict, MeasureVerdict)
 TERMINATION_LOG_VARIABLE = "KEELWAY_TERMINATION_LOG"
 """Where to write instead of the container's termination log."""
 
 
-def write(verdict: Verdict, *, objective: str = "") -> None:
+def write(verdict: Verdict, *, wanted: Collection[str] = ()) -> None:
     """Put the verdict where Kubernetes finds it."""
     path = Path(os.environ.get(TERMINATION_LOG_VARIABLE, TERMINATION_LOG))
-    path.write_bytes(fit(verdict, objective=objective))
+    path.write_bytes(fit(verdict, wanted=wanted))
 
 
-def fit(verdict: Verdict, *, objective: str = "") -> bytes:
+def fit(verdict: Verdict, *, wanted: Collection[str] = ()) -> bytes:
     """The verdict in at most VERDICT_BYTES of JSON.
 
-    What goes first: points of the curve, ever more evenly, then metrics but the objective, then the message's end.
+    What goes first: points of the curve, ever more evenly, then metrics but the wanted ones, then the message's end.
     """
     if isinstance(verdict, CollectVerdict):
-        verdict = _fewer_metrics(_fewer_points(verdict), objective)
-    if len(canonical_json(verdict.to_json())) > VERDICT_BYTES:
+        verdict = _fewer_metrics(_fewer_points(verdict), wanted)
+    if isinstance(verdict, MeasureVerdict):
+        verdict = _measured(_fewer_metrics(verdict, wanted))
+    if _size(verdict) > VERDICT_BYTES:
         verdict = _shorter_message(verdict)
     return canonical_json(verdict.to_json())
 
@@ -55,21 +64,36 @@ def print_report(report: ObserveReport) -> str:
 def _fewer_points(verdict: CollectVerdict) -> CollectVerdict:
     verdict = verdict.model_copy(update={"mlflow_error": verdict.mlflow_error[:MLFLOW_ERROR_LENGTH]})
     curve = verdict.curve
-    while verdict.curve and len(canonical_json(verdict.to_json())) > VERDICT_BYTES:
+    while verdict.curve and _size(verdict) > VERDICT_BYTES:
         points = len(verdict.curve) * 3 // 4
         verdict = verdict.model_copy(update={"curve": thinned(curve, points) if points > 1 else ()})
     return verdict
 
 
-def _fewer_metrics(verdict: CollectVerdict, objective: str) -> CollectVerdict:
+def _fewer_metrics(verdict: WithMetrics, wanted: Collection[str]) -> WithMetrics:
     metrics = dict(verdict.metrics)
     for name in reversed(verdict.metrics):
-        if len(canonical_json(verdict.to_json())) <= VERDICT_BYTES:
+        if _size(verdict) <= VERDICT_BYTES:
             break
-        if name != objective:
+        if name not in wanted:
             del metrics[name]
             verdict = verdict.model_copy(update={"metrics": dict(metrics)})
     return verdict
+
+
+def _measured(verdict: MeasureVerdict) -> MeasureVerdict:
+    """The verdict, or that it cannot be told: a metric that is checked is never left out in silence."""
+    if _size(verdict.model_copy(update={"message": ""})) <= VERDICT_BYTES:
+        return verdict
+    return MeasureVerdict(
+        outcome="Failed",
+        reason="MetricInvalid",
+        message=f"the names of the {len(verdict.metrics)} metrics that are checked are too long: shorten them",
+    )
+
+
+def _size(verdict: Verdict) -> int:
+    return len(canonical_json(verdict.to_json()))
 
 
 def _shorter_message(verdict: Verdict) -> Verdict:
@@ -81,4 +105,4 @@ def _shorter_message(verdict: Verdict) -> Verdict:
     def size(length: int) -> int:
         return len(canonical_json(cut(length).to_json()))
 
-    return cut(bisect_right(range(len(verdict.message)), VERDICT_BYTES, key=size) - 1)
+    return cut(max(bisect_right(range(len(verdict.message)), VERDICT_BYTES, key=size) - 1, 0))

@@ -20,7 +20,8 @@ def container(manifest: Manifest, name: str) -> Manifest:
 
 
 def order(manifest: Manifest, name: str) -> Any:
-    return json.loads(variables(manifest, name)[ORDER_VARIABLE])
+    parts = [value for variable, value in variables(manifest, name).items() if variable.startswith(ORDER_VARIABLE)]
+    return json.loads("".join(parts))
 
 
 def variables(manifest: Manifest, name: str) -> dict[str, str]:

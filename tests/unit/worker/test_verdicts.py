@@ -19,14 +19,14 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8
 def test_a_small_verdict_is_written_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEELWAY_TERMINATION_LOG", str(tmp_path / "log"))
     verdict = CollectVerdict(outcome="Collected", metrics={"auc": 0.9}, digest="sha256:ab", files=1, bytes=5)
-    verdicts.write(verdict, objective="auc")
+    verdicts.write(verdict, wanted=["auc"])
     assert CollectVerdict.model_validate_json((tmp_path / "log").read_bytes()) == verdict
 
 
 def test_metrics_go_before_the_message_and_the_objective_stays() -> None:
     metrics = {f"metric {number} " + "x" * 60: float(number) for number in range(49)}
     verdict = CollectVerdict(outcome="Collected", message="note", metrics={**metrics, "auc": 0.9})
-    data = verdicts.fit(verdict, objective="auc")
+    data = verdicts.fit(verdict, wanted=["auc"])
     kept = CollectVerdict.model_validate_json(data)
     assert len(data) <= VERDICT_BYTES
     assert kept.metrics["auc"] == 0.9
@@ -49,7 +49,7 @@ def test_a_long_message_is_cut_and_says_so() -> None:
 )
 def test_whatever_there_is_to_say_it_fits(message: str, metrics: dict[str, float]) -> None:
     verdict = CollectVerdict(outcome="Failed", message=message, metrics={**metrics, "auc": 1})
-    data = verdicts.fit(verdict, objective="auc")
+    data = verdicts.fit(verdict, wanted=["auc"])
     assert len(data) <= VERDICT_BYTES
     assert CollectVerdict.model_validate_json(data).metrics["auc"] == 1
 
@@ -58,7 +58,7 @@ def test_points_of_the_curve_go_before_any_metric_and_those_that_stay_are_spread
     metrics = {f"metric {number} {'x' * 20}": float(number) for number in range(49)}
     curve = tuple((step * 1000, 1 / 3 + step) for step in range(60))
     verdict = CollectVerdict(outcome="Collected", metrics={**metrics, "auc": 0.9}, curve=curve)
-    data = verdicts.fit(verdict, objective="auc")
+    data = verdicts.fit(verdict, wanted=["auc"])
     kept = CollectVerdict.model_validate_json(data)
     assert len(data) <= VERDICT_BYTES
     assert kept.metrics == verdict.metrics
@@ -73,6 +73,6 @@ def test_points_of_the_curve_go_before_any_metric_and_those_that_stay_are_spread
 def test_no_point_is_left_where_metrics_alone_are_too_many() -> None:
     metrics = {f"metric {number} " + "x" * 60: float(number) for number in range(49)}
     verdict = CollectVerdict(outcome="Collected", metrics={"auc": 0.9, **metrics}, curve=((1, 0.5), (2, 0.6)))
-    kept = CollectVerdict.model_validate_json(verdicts.fit(verdict, objective="auc"))
+    kept = CollectVerdict.model_validate_json(verdicts.fit(verdict, wanted=["auc"]))
     assert kept.curve == ()
     assert kept.metrics["auc"] == 0.9
