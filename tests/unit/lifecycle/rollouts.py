@@ -9,7 +9,7 @@ from keelway.api.jobs import MeasureVerdict, SmokeVerdict, StageVerdict
 from keelway.api.kinds import Key
 from keelway.engine.objects import uid_of
 from keelway.lifecycle.jobs import has_ended
-from keelway.lifecycle.plan import MetricAnswer, MetricQuery
+from keelway.lifecycle.plan import MetricAnswer
 from tests.unit.lifecycle.builders import (
     DATASET,
     DEPLOYMENT,
