@@ -75,6 +75,8 @@ class GateResult(Model):
     split: ShortText = ""
     evaluator: ShortText = ""
     """Hash of what evaluates."""
+    compared_with: ShortText = ""
+    """Name of the live ModelVersion, where the gate compares with it."""
     message: Annotated[str, Field(max_length=1024)] = ""
     metrics: Annotated[dict[str, float], Field(max_length=64)] = {}
     live_metrics: Annotated[dict[str, float], Field(max_length=64)] = {}

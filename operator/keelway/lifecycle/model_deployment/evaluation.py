@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from keelway.api.base import Manifest
 from keelway.api.dataset_version import DatasetVersion
@@ -36,7 +38,7 @@ class Measurement:
     creates: tuple[Manifest, ...] = ()
     deletes: tuple[Delete, ...] = ()
     records: tuple[RecordStatus, ...] = ()
-    look_again_after: float | None = field(default=None)
+    look_again_after: float | None = None
 
 
 def evaluator(gate: Gate) -> str:
@@ -60,10 +62,16 @@ def measured(world: World, gate: Gate, model: ModelVersion, data: DatasetVersion
 
 
 def recorded(gate: Gate, model: ModelVersion, data: DatasetVersion) -> Evaluation | None:
-    """The evaluation that the model's record keeps of this."""
+    """The evaluation that the model's record keeps of this, with all that the gate wants to know."""
     sought = (evaluator(gate), data.spec.digest, gate.dataset.split)
-    kept = model.status.evaluations
-    return next((one for one in kept if (one.evaluator, one.digest, one.split) == sought), None)
+    kept = [one for one in model.status.evaluations if (one.evaluator, one.digest, one.split) == sought]
+    return next((one for one in kept if not _missing(gate, one.metrics)), None)
+
+
+def _missing(gate: Gate, metrics: Mapping[str, float]) -> str:
+    """Metrics that the gate checks and that have no number."""
+    wanted = {check.metric for check in gate.checks}
+    return ", ".join(sorted(metric for metric in wanted if not math.isfinite(metrics.get(metric, math.nan))))
 
 
 def _job(world: World, gate: Gate, model: ModelVersion, data: DatasetVersion) -> Manifest:
@@ -95,6 +103,9 @@ def _ended(world: World, gate: Gate, model: ModelVersion, data: DatasetVersion, 
         failure = (Reason.DISRUPTED, "its sidecar left no verdict")
     if failure is None and said and said.outcome == "Failed":
         failure = (Reason.of(said.reason), said.message)
+    if failure is None and said and (missing := _missing(gate, said.metrics)):
+        found = ", ".join(sorted(said.metrics)[:20]) or "none"
+        failure = (Reason.METRIC_MISSING, f"there is no number for {missing}, there is: {found}")
     if failure and failure[0] is Reason.DISRUPTED:
         return Measurement(waiting=failure[1], job=state.name, deletes=stop(state.job, world.seen))
     if failure or said is None:

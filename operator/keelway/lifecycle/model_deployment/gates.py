@@ -40,7 +40,8 @@ def evaluating(world: World) -> Plan | None:
     judged = [judge(world, gate) for gate in world.deployment.spec.gates]
     results = tuple(one.result for one in judged)
     if shut := next((result for result in results if result.state in ("Failed", "Error")), None):
-        return rejected(world, Reason.of(shut.reason), f"gate {shut.name}: {shut.message}", results)
+        ended = tuple(result for result in results if result.state != "Running")
+        return rejected(world, Reason.of(shut.reason), f"gate {shut.name}: {shut.message}", ended)
     if all(result.state == "Passed" for result in results):
         return _passed(world, results)
     return _open(world, results, [work for one in judged for work in one.work])
@@ -83,15 +84,18 @@ def _open(world: World, results: tuple[GateResult, ...], work: Sequence[Measurem
 
 def judge(world: World, gate: Gate) -> Judged:
     """How the candidate stands at one gate."""
-    data = _data(world, gate)
+    data, rival = _data(world, gate), _rival(world, gate)
     if isinstance(data, Unresolved):
         return Judged(_result(gate, "Error" if data.final else "Running", data.reason, data.message))
-    result = _result(gate, "Running", Reason.EVALUATING, "", data)
+    result = _result(gate, "Running", Reason.EVALUATING, "", data, rival)
+    if known := _known(world, result):
+        return Judged(known)
     if leak := leaks(world.wanted, gate, data):
         return Judged(_ended(result, "Failed", Reason.GATE_LEAKS_TRAINING_DATA, leak))
-    if known := _known_error(world, result):
-        return Judged(known)
-    candidate, live = measured(world, gate, world.wanted, data), _live(world, gate, data)
+    return _measured(result, gate, measured(world, gate, world.wanted, data), _compared(world, gate, data, rival))
+
+
+def _measured(result: GateResult, gate: Gate, candidate: Measurement, live: Measurement | None) -> Judged:
     work = tuple(one for one in (candidate, live) if one)
     for one, whose in ((candidate, "its evaluation"), (live, "the live model's evaluation")):
         if one and one.failure:
@@ -102,14 +106,14 @@ def judge(world: World, gate: Gate) -> Judged:
     return Judged(compared(result, gate, candidate.metrics, live.metrics if live else None))
 
 
-def _known_error(world: World, wanted: GateResult) -> GateResult | None:
-    """That this evaluation came to nothing before: the same again would, too."""
+def _known(world: World, wanted: GateResult) -> GateResult | None:
+    """What came of this evaluation before: the same again would, too."""
 
-    def key(result: GateResult) -> tuple[str, str, str, str]:
-        return result.name, result.evaluator, result.dataset_version, result.split
+    def key(result: GateResult) -> tuple[str, str, str, str, str]:
+        return result.name, result.evaluator, result.dataset_version, result.split, result.compared_with
 
     known = world.candidate.gates if world.candidate else ()
-    return next((result for result in known if result.state == "Error" and key(result) == key(wanted)), None)
+    return next((result for result in known if result.state != "Running" and key(result) == key(wanted)), None)
 
 
 def _data(world: World, gate: Gate) -> DatasetVersion | Unresolved:
@@ -141,22 +145,22 @@ def leaks(model: ModelVersion, gate: Gate, data: DatasetVersion) -> str:
     return ""
 
 
-def _live(world: World, gate: Gate, data: DatasetVersion) -> Measurement | None:
-    """The live model's metrics where the gate compares with them; None where there is nothing to compare with."""
+def _rival(world: World, gate: Gate) -> ModelVersion | None:
+    """The live model where the gate compares with it; None where there is nothing to compare with."""
     live = world.live_version
-    if live is None or all(check.max_regression is None for check in gate.checks):
-        return None
-    found = measured(world, gate, live, data)
-    return None if found.failure and found.failure[0] in UNCOMPARABLE else found
+    wanted = any(check.max_regression is not None for check in gate.checks)
+    return live if wanted and live and live.name != world.wanted.name else None
+
+
+def _compared(world: World, gate: Gate, data: DatasetVersion, rival: ModelVersion | None) -> Measurement | None:
+    """The live model's metrics; None where there are none and will be none."""
+    found = measured(world, gate, rival, data) if rival else None
+    return None if found and found.failure and found.failure[0] in UNCOMPARABLE else found
 
 
 def compared(result: GateResult, gate: Gate, metrics: dict[str, float], live: dict[str, float] | None) -> GateResult:
     """Passed when every check holds; the message has the numbers either way."""
     wanted = {check.metric for check in gate.checks}
-    if missing := sorted(metric for metric in wanted if not math.isfinite(metrics.get(metric, math.nan))):
-        found = ", ".join(sorted(metrics)[:20]) or "none"
-        said = f"the evaluation has no number for {', '.join(missing)}; it has: {found}"
-        return _ended(result, "Error", Reason.METRIC_MISSING, said)
     problems = [problem for check in gate.checks for problem in _problems(check, metrics[check.metric], live)]
     shown = {metric: metrics[metric] for metric in wanted}
     beside = {metric: live[metric] for metric in wanted if metric in live} if live else {}
@@ -175,7 +179,7 @@ def _problems(check: MetricBound, value: float, live: dict[str, float] | None) -
     if check.max_regression is None or before is None:
         return
     worse = before - value if check.goal == "Maximize" else value - before
-    if worse > check.max_regression:
+    if worse > check.max_regression and not math.isclose(worse, check.max_regression):
         yield (
             f"{check.metric} {value:.6g} is worse than the live model's {before:.6g} by {worse:.6g}, "
             f"more than {check.max_regression:.6g}"
@@ -192,7 +196,14 @@ def _numbers(gate: Gate, metrics: dict[str, float], live: dict[str, float] | Non
         yield f"{check.metric} {metrics[check.metric]:.6g}{beside}"
 
 
-def _result(gate: Gate, state: str, reason: Reason, message: str, data: DatasetVersion | None = None) -> GateResult:
+def _result(
+    gate: Gate,
+    state: str,
+    reason: Reason,
+    message: str,
+    data: DatasetVersion | None = None,
+    rival: ModelVersion | None = None,
+) -> GateResult:
     return GateResult.model_validate(
         {
             "name": gate.name,
@@ -202,6 +213,7 @@ def _result(gate: Gate, state: str, reason: Reason, message: str, data: DatasetV
             "dataset_version": data.name if data else "",
             "split": gate.dataset.split,
             "evaluator": evaluator(gate),
+            "compared_with": rival.name if rival else "",
         }
     )
 

@@ -11,6 +11,7 @@ from keelway.api.resource import Access
 from keelway.lifecycle.conditions import Standing, stalled
 from keelway.lifecycle.jobs import JobState, end_overdue, job_state, stop
 from keelway.lifecycle.model_deployment import outcome
+from keelway.lifecycle.model_deployment.outcome import APPROVED, GATE_PASSED
 from keelway.lifecycle.model_deployment.refusal import rejected
 from keelway.lifecycle.model_deployment.traffic import kept
 from keelway.lifecycle.model_deployment.world import FINAL_REFUSALS, World
@@ -63,7 +64,9 @@ def _waiting(world: World, plan: Plan, job: str, standing: Standing | None = Non
         plan.reason,
         creates=plan.creates,
         applies=kept(world),
-        status=outcome.status(world, standing, candidate=candidate, **outcome.soak_over(world)),
+        status=outcome.status(
+            world, standing.without(GATE_PASSED, APPROVED), candidate=candidate, **outcome.soak_over(world)
+        ),
         deletes=(*world.unwanted(keep_target=False), *world.superseded(job), *plan.deletes),
         events=(
             *outcome.phase_event(world, candidate, EventReason.VERIFYING, standing.message),
