@@ -25,10 +25,10 @@ from keelway.engine.objects import controller, is_ending, is_ours, key_of, uid_o
 from keelway.engine.store import Record, Store
 from keelway.engine.telemetry import Telemetry
 from keelway.engine.writer import Writer
-from keelway.lifecycle.plan import Delete, Event, LogRequest, Plan
+from keelway.lifecycle.plan import Delete, Event, LogRequest, MetricQuery, Plan
 
 logger = logging.getLogger(__name__)
-LOGS_AT_A_TIME = 16
+FETCHES_AT_A_TIME = 16
 T = TypeVar("T")
 Action: TypeAlias = Callable[[], Awaitable[None]]
 
@@ -194,16 +194,34 @@ class Executor:
         else:
             self._intake.seen(left)
 
-    async def _fetch_all(self, outcome: Outcome, requests: Sequence[LogRequest]) -> None:
-        """Read the logs that are wanted, several at a time: one that a node keeps us waiting for holds up no other."""
-        wanted = [request for request in requests if self._store.wants_log(request)]
-        for start in range(0, len(wanted), LOGS_AT_A_TIME):
-            some = (self._fetch(outcome, request) for request in wanted[start : start + LOGS_AT_A_TIME])
+    async def _fetch_all(self, outcome: Outcome, requests: Sequence[LogRequest | MetricQuery]) -> None:
+        """Fetch what is wanted, several at a time: one that a server keeps us waiting for holds up no other."""
+        wanted = [request for request in requests if self._wants(request)]
+        for start in range(0, len(wanted), FETCHES_AT_A_TIME):
+            some = (self._fetch(outcome, request) for request in wanted[start : start + FETCHES_AT_A_TIME])
             answers = await asyncio.gather(*some, return_exceptions=True)
             if error := next((answer for answer in answers if answer), None):
                 raise error
 
-    async def _fetch(self, outcome: Outcome, request: LogRequest) -> None:
+    def _wants(self, request: LogRequest | MetricQuery) -> bool:
+        if isinstance(request, MetricQuery):
+            return self._store.answer(request) is None
+        return self._store.wants_log(request)
+
+    async def _fetch(self, outcome: Outcome, request: LogRequest | MetricQuery) -> None:
+        if isinstance(request, MetricQuery):
+            await self._ask(outcome, request)
+        else:
+            await self._fetch_log(outcome, request)
+
+    async def _ask(self, outcome: Outcome, query: MetricQuery) -> None:
+        """Ask Prometheus. That there is no answer is an answer, for the decision to judge."""
+        outcome.requests.append(f"query {query.round}")
+        answer = await self._writer.query(query)
+        self._telemetry.requests.labels("query", "Prometheus", "Failed" if answer.error else "ok").inc()
+        outcome.look_again |= self._store.put_answer(query, answer)
+
+    async def _fetch_log(self, outcome: Outcome, request: LogRequest) -> None:
         """Read a log. One that is read again and again may fail: the next time is soon."""
         key = Key("Pod", request.namespace, request.pod)
         try:

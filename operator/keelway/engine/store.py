@@ -15,11 +15,13 @@ from typing import TypeAlias
 from keelway.api.base import Manifest
 from keelway.api.kinds import Key
 from keelway.engine.objects import FieldSet, applied_fields, key_of, uid_of, version_of, without_ballast
-from keelway.lifecycle.plan import LogRequest
+from keelway.lifecycle.plan import LogRequest, MetricAnswer, MetricQuery
 
 Relation: TypeAlias = Callable[[Manifest], frozenset[Key]]
 """Which keys an object speaks about, or reads."""
 TOMBSTONES = 10_000
+ANSWERS = 10_000
+"""How many answers of Prometheus are remembered: rounds come every few seconds, and only the last one is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class Store:
         self._by_reference = Index()
         self._tombstones: OrderedDict[Key, Tombstone] = OrderedDict()
         self._logs: dict[str, dict[str, Log]] = {}
+        self._answers: OrderedDict[MetricQuery, MetricAnswer] = OrderedDict()
         self._unserved: set[str] = set()
 
     def upsert(self, manifest: Manifest) -> Change | None:
@@ -205,6 +208,15 @@ class Store:
         self._logs.setdefault(request.pod_uid, {})[request.container] = Log(kept, self._clock())
         return before != text
 
+    def put_answer(self, query: MetricQuery, answer: MetricAnswer) -> bool:
+        """Keep what came of a query; True when that is news. The first answer stays, the oldest ones are forgotten."""
+        if query in self._answers:
+            return False
+        self._answers[query] = answer
+        if len(self._answers) > ANSWERS:
+            self._answers.popitem(last=False)
+        return True
+
     def set_served(self, kind: str, served: bool) -> bool:
         """Note whether the API server serves a kind; True when that is news."""
         known = self.served(kind)
@@ -230,6 +242,10 @@ class Store:
         """A fetched log; None before it was fetched, empty when the container's log is gone."""
         known = self._logs.get(pod_uid, {}).get(container)
         return known.text if known else None
+
+    def answer(self, query: MetricQuery) -> MetricAnswer | None:
+        """What came of a query; None before it was asked, or when it was forgotten."""
+        return self._answers.get(query)
 
     def served(self, kind: str) -> bool:
         """Whether the API server serves this kind now, as far as anybody looked."""

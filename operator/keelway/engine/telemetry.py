@@ -27,7 +27,7 @@ class Telemetry:
         )
         self.requests = Counter(
             "keelway_requests",
-            "Requests of plans to the API server.",
+            "Requests of plans to the API server and, as verb query, to Prometheus servers.",
             ("verb", "kind", "outcome"),
             registry=self.registry,
         )

@@ -1,4 +1,4 @@
-"""What the engine asks of an API server. `kube.writer` speaks to a real one."""
+"""What the engine asks of an API server, and of Prometheus servers. `kube.writer` speaks to real ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from keelway.api.base import Manifest
 from keelway.api.kinds import Key
-from keelway.lifecycle.plan import Event, LogRequest
+from keelway.lifecycle.plan import Event, LogRequest, MetricAnswer, MetricQuery
 
 
 class Writer(Protocol):
@@ -32,6 +32,9 @@ class Writer(Protocol):
 
     async def read_log(self, request: LogRequest) -> str:
         """The log of a container. Raises NotFoundError when there is none any more."""
+
+    async def query(self, query: MetricQuery) -> MetricAnswer:
+        """Ask a Prometheus server. Never raises: what goes wrong is the answer's error."""
 
     async def post_event(self, resource: Manifest, event: Event) -> None:
         """Tell people about a resource. The same event about the same resource is posted once."""

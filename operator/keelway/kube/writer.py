@@ -14,9 +14,10 @@ from keelway.api.digests import digest
 from keelway.api.kinds import KINDS, Key
 from keelway.engine.errors import AlreadyExistsError, ConflictError, NotFoundError, RefusedError, UnavailableError
 from keelway.engine.objects import FIELD_MANAGER, key_of, uid_of
+from keelway.kube import prometheus
 from keelway.kube.client import REQUEST_TIMEOUT, Client
 from keelway.kube.paths import collection, object_path
-from keelway.lifecycle.plan import Event, LogRequest
+from keelway.lifecycle.plan import Event, LogRequest, MetricAnswer, MetricQuery
 
 APPLY = "application/apply-patch+yaml"
 MUST_NOT_EXIST = "1"
@@ -110,6 +111,10 @@ class ApiWriter:
                 raise NotFoundError(str(error), status=404) from error
             raise
         return data.decode(errors="replace")
+
+    async def query(self, query: MetricQuery) -> MetricAnswer:
+        """Ask a Prometheus server, on a connection of its own and without our credentials. Never raises."""
+        return await prometheus.ask(query)
 
     async def post_event(self, resource: Manifest, event: Event) -> None:
         """Post an Event; its name is made of what it says, so the same is not said twice while it is remembered."""

@@ -19,7 +19,7 @@ from keelway.api.base import Manifest
 from keelway.api.kinds import KINDS, Key
 from keelway.engine.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError, RefusedError
 from keelway.engine.objects import FIELD_MANAGER, controller, key_of, uid_of
-from keelway.lifecycle.plan import Event, LogRequest
+from keelway.lifecycle.plan import Event, LogRequest, MetricAnswer, MetricQuery
 
 T = TypeVar("T")
 Path: TypeAlias = tuple[str, ...]
@@ -61,6 +61,8 @@ class MemoryApi:
         self.watchers: list[Callable[[Happened], None]] = []
         self.logs: dict[tuple[str, str], str] = {}
         """(pod uid, container) to text."""
+        self.prometheus: Callable[[MetricQuery], MetricAnswer] = lambda _query: MetricAnswer()
+        """What a Prometheus server answers."""
         self.posted: list[tuple[Key, Event]] = []
         self.requests: list[str] = []
         self.effects: list[str] = []
@@ -97,6 +99,11 @@ class MemoryApi:
     async def read_log(self, request: LogRequest) -> str:
         key = Key("Pod", request.namespace, request.pod)
         return await self._request("log", key, lambda: self._log(request))
+
+    async def query(self, query: MetricQuery) -> MetricAnswer:
+        self.requests.append(f"query {query.round}")
+        await asyncio.sleep(self.latency("query"))
+        return self.prometheus(query)
 
     async def post_event(self, resource: Manifest, event: Event) -> None:
         await self._request("event", key_of(resource), lambda: self.posted.append((key_of(resource), event)))

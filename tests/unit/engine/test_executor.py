@@ -17,7 +17,7 @@ from keelway.engine.errors import (
     UnavailableError,
 )
 from keelway.engine.executor import Stage
-from keelway.lifecycle.plan import Delete, Event, LogRequest, Plan, RecordStatus
+from keelway.lifecycle.plan import Delete, Event, LogRequest, MetricAnswer, MetricQuery, Plan, RecordStatus
 from tests.property.engine.memory_api import Fault
 from tests.unit.engine.bench import EXPERIMENT, Bench
 from tests.unit.engine.objects import NAMESPACE, thing, wanted
@@ -381,6 +381,40 @@ async def test_logs_are_read_beside_one_another() -> None:
     assert len((await bench.carry_out(fetches=tuple(fetches))).requests) == 40
     assert time.monotonic() - began < 40 * 0.1 / 2
     assert all(bench.store.log(fetch.pod_uid, "collect") == "text" for fetch in fetches)
+
+
+def question(number: int) -> MetricQuery:
+    return MetricQuery("http://prometheus", "up", f"uid/{number}")
+
+
+async def test_a_question_is_asked_once_and_whatever_comes_of_it_is_an_answer() -> None:
+    bench = Bench()
+    said = {question(1): MetricAnswer((1.0,)), question(2): MetricAnswer(error="Prometheus is down")}
+    bench.api.prometheus = said.__getitem__
+    outcome = await bench.carry_out(fetches=tuple(said), events=(EVENT,))
+    assert (outcome.look_again, outcome.error, outcome.writes) == (True, None, 1)
+    assert outcome.requests == ["query uid/1", "query uid/2", "event Experiment/ml/gbt"]
+    assert {query: bench.store.answer(query) for query in said} == said
+    outcome = await bench.carry_out(fetches=tuple(said))
+    assert (outcome.look_again, outcome.requests) == (False, [])
+    sample = bench.telemetry.registry.get_sample_value
+    for result in ("ok", "Failed"):
+        labels = {"verb": "query", "kind": "Prometheus", "outcome": result}
+        assert sample("keelway_requests_total", labels) == 1
+
+
+async def test_questions_and_logs_are_fetched_beside_one_another() -> None:
+    bench = Bench()
+    bench.api.put(wanted(thing("Pod", "p")))
+    uid = bench.learn(POD)["metadata"]["uid"]
+    bench.api.logs[uid, "main"] = "text"
+    questions = [question(number) for number in range(15)]
+    bench.api.latency = lambda _: 0.1
+    began = time.monotonic()
+    await bench.carry_out(fetches=(*questions, LogRequest(NAMESPACE, "p", uid, "main")))
+    assert time.monotonic() - began < 16 * 0.1 / 2
+    assert bench.store.log(uid, "main") == "text"
+    assert all(bench.store.answer(query) == MetricAnswer() for query in questions)
 
 
 async def test_requests_are_counted_with_their_outcome() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from keelway.api.base import Manifest
 from keelway.api.kinds import Key
 from keelway.engine.objects import LAST_APPLIED, key_of
-from keelway.engine.store import TOMBSTONES, Store
-from keelway.lifecycle.plan import LogRequest
+from keelway.engine.store import ANSWERS, TOMBSTONES, Store
+from keelway.lifecycle.plan import LogRequest, MetricAnswer, MetricQuery
 from tests.unit.engine.objects import NAMESPACE, thing
 
 TEAM = Key("Team", NAMESPACE, "red")
@@ -131,6 +132,28 @@ def test_an_empty_log_was_fetched() -> None:
 def test_a_log_that_was_read_says_nothing_new_the_second_time() -> None:
     store = new_store(thing("Pod", "p", uid="pod-1"))
     assert [store.put_log(log_of("pod-1"), text) for text in ("", "", "a", "a", "")] == [True, False, True, False, True]
+
+
+def question(number: int) -> MetricQuery:
+    return MetricQuery("http://prometheus", "up", str(number))
+
+
+def test_an_answer_stays_as_it_was_and_belongs_to_the_whole_question() -> None:
+    store = new_store()
+    assert store.answer(question(1)) is None
+    assert store.put_answer(question(1), MetricAnswer((1.0,)))
+    assert not store.put_answer(question(1), MetricAnswer((2.0,)))
+    assert store.answer(question(1)) == MetricAnswer((1.0,))
+    for other in ({"url": "http://else"}, {"query": "down"}, {"round": "2"}):
+        assert store.answer(replace(question(1), **other)) is None
+
+
+def test_the_oldest_answers_are_forgotten() -> None:
+    store = new_store()
+    for number in range(ANSWERS + 2):
+        store.put_answer(question(number), MetricAnswer())
+    known = [store.answer(question(number)) is not None for number in (0, 1, 2, ANSWERS + 1)]
+    assert known == [False, False, True, True]
 
 
 def test_kinds_are_served_until_somebody_finds_otherwise() -> None:
