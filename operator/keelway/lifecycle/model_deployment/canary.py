@@ -46,7 +46,7 @@ def canary(world: World) -> Plan | None:
         return None
     candidate = world.candidate
     if candidate is None or candidate.phase != "Canary" or candidate.step == 0:
-        return _step(world, 1, None) if _can_take(world, 0) else _hold(world, None)
+        return _step(world, 1, None) if _can_take(world, 0) else _stuck(world, 0, None) or _hold(world, None)
     look = _look(world, candidate)
     if look and look.ask:
         # Nothing is applied before the answer: what was taken back a moment ago, unrecorded, is not given again.
@@ -54,10 +54,8 @@ def canary(world: World) -> Plan | None:
     if look and (analysis := world.deployment.spec.rollout.analysis) and look.failed(analysis):
         said = f"{look.problems} at {candidate.weight} %"
         return rolled_back(world, Reason.ANALYSIS_FAILED, said, analysis=look.after)
-    if not _held(world, candidate, look):
-        return _blind_too_long(world, candidate, look) or _hold(world, look)
-    if not _can_take(world, candidate.step):
-        return _hold(world, look)
+    if not (_held(world, candidate, look) and _can_take(world, candidate.step)):
+        return _stuck(world, candidate.step, look) or _hold(world, look)
     return _step(world, candidate.step + 1, look) if candidate.step < len(steps) else None
 
 
@@ -79,12 +77,18 @@ def _held(world: World, candidate: CandidateVersion, look: Looked | None) -> boo
     return look is None or (not look.after.blind and from_timestamp(look.after.at) > from_timestamp(candidate.since))
 
 
-def _blind_too_long(world: World, candidate: CandidateVersion, look: Looked | None) -> Plan | None:
-    if look is None or not look.after.blind:
-        return None
+def _stuck(world: World, step: int, look: Looked | None) -> Plan | None:
+    """It has been at a step for longer than it may: its metrics tell nothing, or its replicas do not come."""
     rollout = world.deployment.spec.rollout
-    if world.in_phase_for < seconds(world.steps[candidate.step - 1].hold) + seconds(rollout.progress_deadline):
+    hold = seconds(world.steps[step - 1].hold) if step else 0.0
+    a_look = seconds(rollout.analysis.interval) if rollout.analysis else 0.0
+    if world.in_phase_for < hold + a_look + seconds(rollout.progress_deadline):
         return None
+    if look is None or not look.after.blind:
+        late = (
+            f"for {rollout.progress_deadline} it had not the replicas for {world.weight_after(step)} % of the traffic"
+        )
+        return rolled_back(world, Reason.TIMED_OUT, late)
     unreachable = any(one.outcome == "Error" for one in look.after.last)
     reason = Reason.PROMETHEUS_UNREACHABLE if unreachable else Reason.NO_SAMPLES
     said = f"for {rollout.progress_deadline} its metrics could not be judged: {look.problems}"

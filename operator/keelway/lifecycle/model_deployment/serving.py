@@ -13,9 +13,10 @@ from keelway.lifecycle.model_deployment import outcome
 from keelway.lifecycle.model_deployment.analysis import Looked, looked
 from keelway.lifecycle.model_deployment.outcome import PROGRESSING
 from keelway.lifecycle.model_deployment.refusal import soak_until, taken_back
-from keelway.lifecycle.model_deployment.traffic import servers, traffic, url
+from keelway.lifecycle.model_deployment.traffic import available, servers, traffic, url
 from keelway.lifecycle.model_deployment.world import World
 from keelway.lifecycle.plan import Event, Plan
+from keelway.lifecycle.staged_jobs import Failure
 
 ROUTE_CONDITIONS = ("Accepted", "ResolvedRefs")
 """Those of the Gateway API that should be True; others may be False and mean well, such as PartiallyInvalid."""
@@ -81,9 +82,8 @@ def serving(world: World) -> Plan | None:
     soaking, look = world.deployment.status.soaking, _look(world)
     if look and look.ask:
         return Plan("asks Prometheus", fetches=look.ask)
-    analysis = world.deployment.spec.rollout.analysis
-    if look and soaking and analysis and look.failed(analysis):
-        return taken_back(world, soaking, Reason.ANALYSIS_FAILED, f"{look.problems} at 100 %")
+    if soaking and (wrong := _wrong(world, soaking, look)):
+        return taken_back(world, soaking, *wrong)
     kept = {"soaking": soaking.model_copy(update={"analysis": look.after})} if soaking and look else {}
     return Plan(
         "serving",
@@ -99,6 +99,18 @@ def serving(world: World) -> Plan | None:
         events=outcome.retirements(world),
         look_again_after=outcome.soonest(world.soaking_for, look.due_in if look else None),
     )
+
+
+def _wrong(world: World, soaking: SoakingVersion, look: Looked | None) -> Failure | None:
+    """Why the version before, which is warm still, should serve again."""
+    analysis, found = world.deployment.spec.rollout.analysis, world.readiness
+    if look and analysis and look.failed(analysis):
+        return Reason.ANALYSIS_FAILED, f"{look.problems} at 100 %"
+    if not found.there or found.available or not available(world, soaking.inference_service):
+        return None
+    if found.trouble:
+        return found.trouble.reason, found.trouble.message
+    return Reason.CANDIDATE_UNREADY, f"none of its replicas answers: it waits for {found.waiting_for}"
 
 
 def _look(world: World) -> Looked | None:

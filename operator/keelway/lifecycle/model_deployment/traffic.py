@@ -37,13 +37,22 @@ def carries(world: World, weight: int) -> bool:
     return world.readiness.available >= replicas_for(world, weight)
 
 
+def available(world: World, inference_service: str) -> int:
+    """How many replicas of an InferenceService answer."""
+    return int(_deployment(world, inference_service).get("status", {}).get("availableReplicas", 0))
+
+
+def _deployment(world: World, inference_service: str) -> Manifest:
+    key = Key("Deployment", world.deployment.namespace, f"{inference_service}-predictor")
+    return world.seen.get(key) or {}
+
+
 def replicas_for(world: World, weight: int) -> int:
     """How many replicas carry a share of the traffic, by how many carry all of it now."""
     live = world.deployment.status.live
     if live is None:
         return 0
-    key = Key("Deployment", world.deployment.namespace, f"{live.inference_service}-predictor")
-    now: int = (world.seen.get(key) or {}).get("spec", {}).get("replicas", 0)
+    now: int = _deployment(world, live.inference_service).get("spec", {}).get("replicas", 0)
     return min(math.ceil(now * weight / 100), world.deployment.spec.serving.max_replicas)
 
 
