@@ -105,8 +105,8 @@ def _sample(series: object) -> object:
 
 def _number(pair: object) -> float:
     """The number of `[time, "1.5"]`; a histogram has none."""
+    number = pair[1] if isinstance(pair, list) and len(pair) == 2 else None
     try:
-        _, number = pair if isinstance(pair, list) else ()
         return float(number if isinstance(number, str) else "")
     except ValueError:
         raise _NoAnswerError("answered something that is not a number: does the query give histograms?") from None

@@ -43,7 +43,7 @@ def looked(world: World, analysis: Analysis, before: AnalysisStatus | None, vers
     if before is None or due_in > 0:
         return Looked(state, due_in=seconds(analysis.interval) if before is None else due_in)
     number = state.round + 1
-    queries = [_query(world, analysis, check, version, number) for check in analysis.prometheus.checks]
+    queries = [_query(world, analysis, check, version, state) for check in analysis.prometheus.checks]
     answers = [world.seen.answer(query) for query in queries]
     known = [answer for answer in answers if answer is not None]
     if len(known) < len(queries):
@@ -59,9 +59,11 @@ def looked(world: World, analysis: Analysis, before: AnalysisStatus | None, vers
     return Looked(after, due_in=seconds(analysis.interval), is_news=True)
 
 
-def _query(world: World, analysis: Analysis, check: MetricCheck, version: int, number: int) -> MetricQuery:
+def _query(world: World, analysis: Analysis, check: MetricCheck, version: int, before: AnalysisStatus) -> MetricQuery:
+    """The next look's question. Looks are numbered anew for a soak and a candidate that starts again, so the time of
+    the look before belongs to it too: else it would be taken as answered."""
     deployment = world.deployment
-    asked_as = f"{deployment.metadata.uid}/{world.attempt}/{version}/{check.name}/{number}"
+    asked_as = f"{deployment.metadata.uid}/{world.attempt}/{version}/{check.name}/{before.round + 1}/{before.at}"
     return MetricQuery(
         analysis.prometheus.url, filled_in(check.query, deployment, world.target_service, version), asked_as
     )
