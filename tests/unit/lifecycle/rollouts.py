@@ -100,7 +100,7 @@ def verification_ends(scene: Scene, reason: str = "", message: str = "as the cas
     _end(scene, "verify", {"stage": ended}, "BackoffLimitExceeded" if reason else "")
 
 
-def gate_ends(scene: Scene, version: int = 2, gate: str = "holdout", **metrics: float) -> None:
+def gate_ends(scene: Scene, version: int = 2, gate: str = "holdout", /, **metrics: float) -> None:
     """An evaluation ends with these metrics."""
     verdict = MeasureVerdict(outcome="Measured", metrics=metrics)
     gate_ends_with(scene, version, gate, measure=Ended(message=verdict.model_dump_json()))
