@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from keelway.api.base import LabelName, Model, ObjectName, OpenObject, ShortText, Timestamp, cel, pattern, rules
+from keelway.api.container import ServerContainer
 from keelway.api.gates import Approval, Approved, Gate, GateResult
 from keelway.api.resource import (
     AGE_COLUMN,
@@ -54,9 +55,9 @@ class Serving(Model):
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = 3
     resources: OpenObject = {}
     service_account_name: Annotated[str, Field(max_length=253)] = ""
-    container: OpenObject = {}
+    container: ServerContainer = {}
     """Instead of a runtime: a server of your own (a Container); it finds the model in /mnt/models."""
-    transformer: OpenObject = {}
+    transformer: ServerContainer = {}
     """Code of yours in front of the model (a Container): pre- and post-processing."""
     scheduling: Scheduling = Scheduling()
 
@@ -64,7 +65,7 @@ class Serving(Model):
 SERVING_RULES = rules(
     cel("self.minReplicas <= self.maxReplicas", "serving.minReplicas must not be above serving.maxReplicas"),
     cel(
-        "!has(self.container) || size(self.container) == 0 || !has(self.runtime) || self.runtime == ''",
+        "!has(self.container.image) || !has(self.runtime) || self.runtime == ''",
         "serving.container is instead of serving.runtime: leave one of them out",
     ),
 )
