@@ -50,7 +50,7 @@ class Operator:
         self._telemetry = Telemetry()
         self._stopping = asyncio.Event()
         self._kopf_starts = 0
-        store = Store(subjects=behaviour.subjects, references=behaviour.references)
+        store = Store(subjects=behaviour.subjects, references=behaviour.references, attributed=behaviour.attributed)
         queue = Queue()
         self._intake = Intake(store=store, queue=queue, kinds=frozenset(behaviour.reconcilers))
         self._loop = Loop(
@@ -170,6 +170,7 @@ def product(settings: Settings) -> Behaviour:
         failed=registry.failed,
         subjects=routing.subjects,
         references=routing.references,
+        attributed=routing.ATTRIBUTED,
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
 from keelway.api.base import Manifest
+from keelway.engine.objects import FieldPath
 from keelway.engine.store import Relation
 from keelway.lifecycle.plan import Observed, Plan
 
@@ -27,3 +28,5 @@ class Behaviour:
     """What an object speaks about: itself, what it was made for, names that others wait for."""
     references: Relation
     """What an object reads."""
+    attributed: Mapping[str, FieldPath] = field(default_factory=dict)
+    """By kind the field of which decisions want to know who set it."""

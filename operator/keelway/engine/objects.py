@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from keelway.api.base import Manifest
 from keelway.api.kinds import MANAGED_BY, Key
@@ -13,6 +13,8 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 FieldSet = Mapping[str, Any]
 """FieldsV1 of metadata.managedFields: `f:` a field, `k:` an item by its keys, `v:` a set member, `.` itself."""
+FieldPath: TypeAlias = tuple[str, ...]
+"""Names of fields from the object down."""
 
 
 def key_of(manifest: Manifest) -> Key:
@@ -63,6 +65,27 @@ def applied_fields(manifest: Manifest) -> FieldSet | None:
             fields: FieldSet = entry.get("fieldsV1") or {}
             return fields
     return None
+
+
+def setter_of(manifest: Manifest, path: FieldPath) -> str:
+    """Name of the field manager that last set a field; empty when nobody is known to have, or for no field."""
+    if not path:
+        return ""
+    entries = [
+        entry
+        for entry in manifest["metadata"].get("managedFields") or ()
+        if not entry.get("subresource") and _has_field(entry.get("fieldsV1") or {}, path)
+    ]
+    last = max(entries, key=lambda entry: str(entry.get("time", "")), default={})
+    return str(last.get("manager", ""))
+
+
+def _has_field(fields: FieldSet, path: FieldPath) -> bool:
+    for name in path:
+        if f"f:{name}" not in fields:
+            return False
+        fields = fields[f"f:{name}"]
+    return True
 
 
 def without_ballast(manifest: Manifest) -> Manifest:

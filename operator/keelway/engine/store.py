@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeAlias
 
 from keelway.api.base import Manifest
 from keelway.api.kinds import Key
-from keelway.engine.objects import FieldSet, applied_fields, key_of, uid_of, version_of, without_ballast
+from keelway.engine.objects import (
+    FieldPath,
+    FieldSet,
+    applied_fields,
+    key_of,
+    setter_of,
+    uid_of,
+    version_of,
+    without_ballast,
+)
 from keelway.lifecycle.plan import LogRequest, MetricAnswer, MetricQuery
 
 Relation: TypeAlias = Callable[[Manifest], frozenset[Key]]
@@ -35,6 +45,8 @@ class Record:
     """What we own of it by server-side apply; None when we never applied it."""
     subjects: frozenset[Key]
     references: frozenset[Key]
+    setter: str = ""
+    """Who last set the field that is attributed for this kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +115,20 @@ class Index:
 class Store:
     """Objects by key. Older versions are dropped, deletions are remembered, logs live as long as their pod.
 
-    `clock` gives monotonic seconds, for the age of logs.
+    `clock` gives monotonic seconds, for the age of logs; of the fields in `attributed`, by kind, it knows who set them.
     """
 
     def __init__(
-        self, *, subjects: Relation, references: Relation, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        subjects: Relation,
+        references: Relation,
+        attributed: Mapping[str, FieldPath] = MappingProxyType({}),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._subjects_of = subjects
         self._references_of = references
+        self._attributed = attributed
         self._clock = clock
         self._records: dict[Key, Record] = {}
         self._kinds: dict[str, set[Key]] = defaultdict(set)
@@ -142,6 +160,7 @@ class Store:
             owned=applied_fields(manifest),
             subjects=self._subjects_of(slim),
             references=self._references_of(slim),
+            setter=setter_of(manifest, self._attributed.get(manifest["kind"], ())),
         )
 
     def remove(self, key: Key, *, uid: str = "", version: int = 0) -> Change | None:
@@ -246,6 +265,11 @@ class Store:
     def answer(self, query: MetricQuery) -> MetricAnswer | None:
         """What came of a query; None before it was asked, or when it was forgotten."""
         return self._answers.get(query)
+
+    def setter(self, key: Key) -> str:
+        """Field manager that last set the attributed field of a resource; empty when nobody is known to have."""
+        record = self._records.get(key)
+        return record.setter if record else ""
 
     def served(self, kind: str) -> bool:
         """Whether the API server serves this kind now, as far as anybody looked."""

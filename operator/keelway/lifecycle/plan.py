@@ -119,5 +119,8 @@ class Observed(Protocol):
     def answer(self, query: MetricQuery) -> MetricAnswer | None:
         """What came of a query; None before it was asked, or when it was forgotten."""
 
+    def setter(self, key: Key) -> str:
+        """Field manager that last set the field of a resource in `lifecycle.routing.ATTRIBUTED`; empty if unknown."""
+
     def served(self, kind: str) -> bool:
         """Whether the API server serves this kind now (KServe and the Gateway API are optional)."""

@@ -21,6 +21,9 @@ MODEL_NUMBER = "ModelNumber"
 DIRECTORY, ARTIFACT = "Directory", "Artifact"
 """Nor are these: every directory that an artifact lies in or is, and the one that it is."""
 
+ATTRIBUTED: Mapping[str, tuple[str, ...]] = {"ModelDeployment": ("spec", "approval", "approved")}
+"""Fields, by kind, of which a decision wants to know who set them."""
+
 
 def subjects(manifest: Manifest) -> frozenset[Key]:
     """What an object speaks about."""

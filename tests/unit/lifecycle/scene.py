@@ -7,7 +7,7 @@ time passes when a test says so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -29,18 +29,6 @@ RECONCILERS = registry.reconcilers(JobSettings(worker_image="keelway/worker:1"))
 MOST_LOOKS = 20
 
 
-class _Answering(Store):
-    """A store that has what Prometheus said."""
-
-    def __init__(self, answers: Mapping[MetricQuery, MetricAnswer], clock: Callable[[], float]) -> None:
-        super().__init__(subjects=routing.subjects, references=routing.references, clock=clock)
-        self._said = answers
-
-    def answer(self, query: MetricQuery) -> MetricAnswer | None:
-        """What came of a query."""
-        return self._said.get(query)
-
-
 def _unreachable(_: MetricQuery) -> MetricAnswer:
     return MetricAnswer(error="connection refused")
 
@@ -50,9 +38,12 @@ class Scene:
 
     def __init__(self, *objects: Manifest) -> None:
         self.now = NOON
-        self.answers: dict[MetricQuery, MetricAnswer] = {}
-        """What Prometheus has said."""
-        self.store = _Answering(self.answers, clock=self._seconds)
+        self.store = Store(
+            subjects=routing.subjects,
+            references=routing.references,
+            attributed=routing.ATTRIBUTED,
+            clock=self._seconds,
+        )
         self.events: list[Event] = []
         self.writes: list[str] = []
         """`verb Kind` of everything that plans changed."""
@@ -174,8 +165,7 @@ class Scene:
 
     def _fetch(self, request: LogRequest | MetricQuery) -> None:
         if isinstance(request, MetricQuery):
-            if request not in self.answers:
-                self.answers[request] = self.prometheus(request)
+            if self.store.put_answer(request, self.prometheus(request)):
                 self.writes.append("ask Prometheus")
         elif self.store.wants_log(request):
             self.store.put_log(request, self.logs.get(request.pod_uid, ""))

@@ -16,7 +16,8 @@ from keelway.lifecycle.plan import Plan
 def awaiting_approval(world: World) -> Plan | None:
     """Manual: it waits until the spec names it; the word is recorded once, and not taken back."""
     approval, version = world.deployment.spec.approval, world.wanted
-    if approval.mode == "Automatic" or (world.candidate and world.candidate.approved):
+    given = world.has_passed("AwaitingApproval") or (world.candidate and world.candidate.approved)
+    if approval.mode == "Automatic" or given:
         return None
     if approval.approved in (str(version.spec.version), version.name):
         return _approved(world)
@@ -46,9 +47,11 @@ def awaiting_approval(world: World) -> Plan | None:
 
 
 def _approved(world: World) -> Plan:
-    word = Approved(value=world.deployment.spec.approval.approved, by="", at=to_timestamp(world.now))
-    message = f"version {world.wanted.spec.version} is approved"
-    standing = outcome.on_the_way(world, Reason.APPROVED, "is approved")
+    by = world.seen.setter(world.deployment.key)
+    word = Approved(value=world.deployment.spec.approval.approved, by=by[:256], at=to_timestamp(world.now))
+    what = f"is approved by {by}" if by else "is approved"
+    message = f"version {world.wanted.spec.version} {what}"
+    standing = outcome.on_the_way(world, Reason.APPROVED, what)
     return Plan(
         "approved",
         applies=kept(world),
