@@ -71,13 +71,13 @@ def setter_of(manifest: Manifest, path: FieldPath) -> str:
     """Name of the field manager that last set a field; empty when nobody is known to have, or for no field."""
     if not path:
         return ""
-    entries = [
+    entries: list[dict[str, Any]] = [
         entry
         for entry in manifest["metadata"].get("managedFields") or ()
         if not entry.get("subresource") and _has_field(entry.get("fieldsV1") or {}, path)
     ]
-    last = max(entries, key=lambda entry: str(entry.get("time", "")), default={})
-    return str(last.get("manager", ""))
+    entries.sort(key=lambda entry: str(entry.get("time", "")))
+    return str(entries[-1].get("manager", "")) if entries else ""
 
 
 def _has_field(fields: FieldSet, path: FieldPath) -> bool:
