@@ -52,6 +52,7 @@ RUN ["python3", "/app/compile.py", "/app/more"]
 ENV PYTHONPATH=/app:/app/more:/app/site
 COPY trainer/code /app
 USER 65532:65532
+# Trains unless told to judge: command ["python3", "/app/evaluate.py"].
 ENTRYPOINT ["python3", "/app/train.py"]
 
 FROM python AS storage-initializer

@@ -17,6 +17,7 @@ HINT = f"""The cluster stays up. What to try next:
   .venv/bin/python -m dev.demo new-data                       more rows arrive: once more round the loop
   .venv/bin/python -m dev.demo bad-batch                      a corrupted file arrives: look at what is said of it
   .venv/bin/python -m dev.demo mend                           take it away again
+  .venv/bin/python -m dev.demo bad-model                      a model that fails its clients is rolled back
   make cluster-down                                           remove all of it
 """
 
@@ -46,6 +47,12 @@ def bad_batch() -> None:
 def mend() -> None:
     """Take the corrupted file away, and see that all is as it was."""
     _play(Story.mend)
+
+
+@main.command()
+def bad_model() -> None:
+    """Bring in a model that passes the gate and fails its clients, and see that it is rolled back by itself."""
+    _play(Story.bring_in)
 
 
 def _play(telling: Callable[[Story], None]) -> None:

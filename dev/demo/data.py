@@ -66,6 +66,12 @@ def remove(store: ObjectStore, prefix: str, names: Iterable[str]) -> None:
     obstore.delete(store, [f"{prefix}/{name}" for name in names])
 
 
+def empty(store: ObjectStore) -> None:
+    """Take all files of a bucket away."""
+    for page in obstore.list(store):
+        obstore.delete(store, [entry["path"] for entry in page])
+
+
 def paths(store: ObjectStore, prefix: str) -> set[str]:
     """The files below a prefix, by their paths there."""
     found = [entry["path"] for page in obstore.list(store, prefix) for entry in page]

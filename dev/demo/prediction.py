@@ -2,23 +2,33 @@
 
 import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from dev.demo.data import Row
 from dev.processes import wait_until
 
+VERSION_HEADER = "x-model-version"
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model server said: HTTP status, its model version, one label a row."""
+    """What a model server said: HTTP status, its model version (empty where no server answered), one label a row."""
 
     status: int
     version: str = ""
     labels: tuple[int, ...] = ()
+    at: float = field(default_factory=time.monotonic, compare=False)
+    """When it was there."""
+
+    @property
+    def is_prediction(self) -> bool:
+        """Whether it is what was asked for."""
+        return self.status == HTTPStatus.OK
 
 
 def infer_request(gateway: str, host: str, model: str, rows: Sequence[Row]) -> urllib.request.Request:
@@ -41,9 +51,10 @@ def ask(request: urllib.request.Request, *, seconds: float = 5) -> Answer:
         with urllib.request.urlopen(request, timeout=seconds) as response:
             said = json.load(response)
             labels = tuple(int(value) for value in said["outputs"][0]["data"])
-            return Answer(response.status, response.headers.get("x-model-version", ""), labels)
+            return Answer(response.status, response.headers.get(VERSION_HEADER, ""), labels)
     except urllib.error.HTTPError as refusal:
-        return Answer(refusal.code)
+        with refusal:
+            return Answer(refusal.code, refusal.headers.get(VERSION_HEADER, ""))
     except (OSError, http.client.HTTPException):
         return Answer(0)
 
@@ -54,7 +65,7 @@ def predict(gateway: str, host: str, model: str, rows: Sequence[Row], *, seconds
 
     def answered() -> bool:
         last[0] = ask(request)
-        return last[0].status == HTTPStatus.OK
+        return last[0].is_prediction
 
     wait_until(answered, seconds=seconds, what=f"prediction of {model} through {gateway}, Host {host}", every=0.2)
     return last[0]

@@ -3,10 +3,12 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeAlias
 
 from dev.errors import DevError
 from dev.platform.kubectl import Kubectl
+from dev.progress import console
 from dev.release import NAMESPACE, RELEASE
 
 Manifest = dict[str, Any]
@@ -33,6 +35,11 @@ def condition(resource: Manifest, type_: str) -> Manifest:
 def is_ready(resource: Manifest) -> bool:
     """Whether the resource is as its present spec says."""
     return condition(resource, "Ready").get("status") == "True"
+
+
+def newest(resource: Manifest, part: str) -> int:
+    """The version in a part of the status; 0 while there is none."""
+    return int(resource.get("status", {}).get(part, {}).get("version", 0))
 
 
 def summary(resource: Manifest) -> str:
@@ -62,15 +69,30 @@ def wait_for(
     deadline, last = time.monotonic() + seconds, ""
     while True:
         resource = get(cluster, kind, name, namespace)
+        done = until(resource)
         if (now := summary(resource)) != last:
             tell(now)
             last = now
-        if until(resource):
+        if done:
             return resource
         if time.monotonic() > deadline:
             seen = evidence(cluster, namespace)
             raise DevError(f"{kind}/{name} did not get there within {seconds:g} s, last seen: {last}", hint=seen)
         time.sleep(POLL_SECONDS)
+
+
+def follow(cluster: Kubectl, manifest: Manifest, *, seconds: float, until: Until = is_ready) -> Manifest:
+    """Wait for a resource while each change of its standing is printed."""
+    kind, name, namespace = manifest["kind"].lower(), manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+    console.print(f"{kind}/{name}")
+    started = time.monotonic()
+
+    def tell(line: str) -> None:
+        console.print(f"  {time.monotonic() - started:5.1f} s  {line}", markup=False, soft_wrap=True)
+
+    spinner = console.status(f"{kind}/{name}") if console.is_terminal else nullcontext()
+    with spinner:
+        return wait_for(cluster, kind, name, namespace, seconds=seconds, until=until, tell=tell)
 
 
 def evidence(cluster: Kubectl, namespace: str) -> str:

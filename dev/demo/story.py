@@ -1,23 +1,36 @@
 """The demo's phases in their order, each with its seconds."""
 
+import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
 from obstore.store import ObjectStore
 from rich.table import Table
 
 from dev import release
 from dev.cluster import Cluster
-from dev.demo.data import paths, remove, tumours, upload
+from dev.demo.data import empty, paths, remove, tumours, upload
 from dev.demo.examples import Manifest, apply, example, restricted_namespace
+from dev.demo.handmade import model_version, put_into
+from dev.demo.load import Load, Tally
 from dev.demo.prediction import predict
 from dev.demo.profile import profile_of, table
 from dev.demo.raw import corrupted_files, deliveries, first_raw_files
-from dev.demo.resources import Until, condition, get, is_ready, wait_for
+from dev.demo.resources import condition, follow, get, is_ready, newest
+from dev.demo.rollout import (
+    Watch,
+    gate_numbers,
+    gates_passed,
+    harm,
+    require_promoted,
+    require_rolled_back,
+    watched,
+)
 from dev.demo.trials import table as trials_table
 from dev.demo.trials import trial_rows, why
 from dev.errors import DevError
@@ -33,6 +46,8 @@ ASKED = slice(18, 24)
 """Six tumours to ask about, of both kinds."""
 EXAMPLES = ("dataset", "dataset-clean", "experiment", "model-deployment")
 SHOWN_COLUMNS = 4
+CLIENTS = 2
+LOAD_SECONDS, ROLLOUT_SECONDS, GONE_SECONDS = 900, 300, 120
 RAW = "tumours-raw"
 """Where below s3://lake/ the raw files lie."""
 MEANING = {0: "malignant", 1: "benign"}
@@ -47,7 +62,7 @@ class Story:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def tell(self) -> None:
-        """Everything, from nothing to a prediction, and round again when new rows arrive.
+        """Everything: from nothing to a prediction, round again when new rows arrive, and what must not go wrong.
 
         Raises DevError with the evidence at the first thing untrue.
         """
@@ -59,37 +74,85 @@ class Story:
         deployment = self._resource(
             "model-deployment", "A ModelDeployment: the best model, served by KServe", seconds=180
         )
+        for line in gate_numbers(self.cluster, deployment, newest(deployment, "live")):
+            console.print(f"gate {line}", markup=False, soft_wrap=True)
         self._predict(deployment)
+        self.go_on()
         self.spoil()
         self.mend()
-        if self._delivery():
-            self.go_on()
-        else:
-            console.print("all rows have arrived before", markup=False)
-            self._lineage(deployment)
+        self.bring_in()
+        self._lineage(deployment)
 
     def go_on(self) -> None:
-        """New rows arrive: a new version, cleaned, trained on, served. Raises DevError as `tell` does."""
+        """New rows arrive: a new version, cleaned, trained on, judged, and step by step served, while clients ask.
+
+        Raises DevError as `tell` does, and when one of the clients gets no prediction.
+        """
         raw, clean, experiment, deployment = (self._existing(name) for name in EXAMPLES)
         if not (files := self._delivery()):
-            raise DevError("all rows have arrived", hint="`make cluster-down` and `make demo` begin anew.")
+            raise DevError("all rows have arrived", hint="`make demo` begins anew.")
         console.rule(f"New rows arrive in s3://lake/{RAW}/, and nobody does anything else")
-        with self._phase("new rows"):
-            upload(self._lake(), RAW, files)
-            self._look_now(raw)
-            self._newer(raw, seconds=60)
-        with self._phase("new rows: cleaned"):
-            trained_on = newest(self._newer(clean, seconds=60), "lastGood")
-        self._show("datasets")
-        with self._phase("new rows: trained on"):
-            experiment = follow(self.cluster, experiment, seconds=300, until=lambda r: is_trained_on(r, trained_on))
-        self._search(experiment)
-        model = experiment["status"]["model"]["version"]
-        with self._phase("new rows: served"):
-            follow(self.cluster, deployment, seconds=120, until=lambda r: newest(r, "live") >= model)
+        with self._load(deployment).running() as load:
+            with self._phase("new rows"):
+                upload(self._lake(), RAW, files)
+                self._look_now(raw)
+                self._newer(raw, seconds=60)
+            with self._phase("new rows: cleaned"):
+                trained_on = newest(self._newer(clean, seconds=60), "lastGood")
+            self._show("datasets")
+            with self._phase("new rows: trained on"):
+                experiment = follow(self.cluster, experiment, seconds=300, until=lambda r: is_trained_on(r, trained_on))
+            self._search(experiment)
+            self._take_over(deployment, experiment["status"]["model"]["version"], load)
         self._show("modelversions", "modeldeployments")
         self._predict(deployment)
-        self._lineage(deployment)
+
+    def _take_over(self, deployment: Manifest, version: int, load: Load) -> None:
+        """A version passes its gate, beside the live one, and gets the traffic in steps."""
+        before = newest(deployment, "live")
+        console.rule(f"Version {version} against version {before}: gate, smoke requests, canary")
+        watch = Watch(load, version)
+        with self._phase("new rows: served"):
+            decided = watched(self.cluster, deployment, watch, seconds=ROLLOUT_SECONDS)
+            require_promoted(decided, watch)
+            load.wait_for_version(str(version))
+        for line in gate_numbers(self.cluster, deployment, version, before):
+            console.print(f"gate {line}", markup=False, soft_wrap=True)
+        require_promoted(decided, watch)
+        console.print(f"no request failed: {Tally.of(load.everything)}", markup=False, soft_wrap=True)
+
+    def bring_in(self) -> None:
+        """A model that passes the gate and fails requests. Raises DevError unless it is rolled back by itself, and all
+        requests that it did not answer are predictions of the version before."""
+        deployment = self._existing("model-deployment")
+        model, before = deployment["spec"]["model"]["name"], newest(deployment, "live")
+        record = model_version(model, self._next_version(model), NAMESPACE)
+        version = record["spec"]["version"]
+        console.rule(f"Somebody brings in version {version} from a notebook: good at the gate, bad with clients")
+        put_into(bucket(Endpoints.of(self.cluster), "models"), model)
+        console.print(yaml.safe_dump(record, sort_keys=False), markup=False, soft_wrap=True)
+        with self._load(deployment).running() as load, self._phase("bad model"):
+            console.print(apply(self.cluster, record).strip(), markup=False)
+            watch = Watch(load, version)
+            decided = watched(self.cluster, deployment, watch, seconds=ROLLOUT_SECONDS)
+            require_rolled_back(decided, watch, before=before)
+            load.wait_for_version(str(before))
+            require_rolled_back(decided, watch, before=before)
+        console.print(f"gate {gates_passed(decided)}", markup=False, soft_wrap=True)
+        console.print(harm(load, version), markup=False, soft_wrap=True)
+        self._show("modelversions", "modeldeployments")
+
+    def _next_version(self, model: str) -> int:
+        """The number after the newest version's."""
+        records = self.cluster.kubectl("get", "modelversions", f"-n{NAMESPACE}", "--output=json")
+        specs = [item["spec"] for item in json.loads(records)["items"]]
+        return 1 + max((spec["version"] for spec in specs if spec["model"] == model), default=0)
+
+    def _load(self, deployment: Manifest) -> Load:
+        """Clients who ask about one tumour after the other, each in a request of its own."""
+        name, host = deployment["metadata"]["name"], deployment["spec"]["route"]["hostnames"][0]
+        gateway, row = Endpoints.of(self.cluster).gateway, tumours()[ASKED][0]
+        return Load(gateway, host, name, row, clients=CLIENTS, most_seconds=LOAD_SECONDS)
 
     def _delivery(self) -> dict[str, bytes]:
         """The next rows that were held back; none when all are in the bucket."""
@@ -162,9 +225,17 @@ class Story:
             self.images = build_images(IMAGES)
             self.cluster.load([image.archive for image in self.images.values()])
         with self._phase("Keelway by Helm"):
+            self._begin_anew()
             self._install()
         with self._phase("data in the bucket"):
             self._fill_bucket()
+
+    def _begin_anew(self) -> None:
+        """Take away what an earlier telling left."""
+        with step(f"namespace {NAMESPACE} and its buckets: begin anew"):
+            self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", f"--timeout={GONE_SECONDS}s")
+            for name in ("lake", "models"):
+                empty(bucket(Endpoints.of(self.cluster), name))
 
     def _install(self) -> None:
         values = release.image_values(operator=self.images["operator"].ref, worker=self.images["worker"].ref)
@@ -230,25 +301,6 @@ class Story:
             table.add_row(name, f"{seconds:.1f}")
         table.add_row("all", f"{sum(self.seconds.values()):.1f}")
         return table
-
-
-def follow(cluster: Cluster, manifest: Manifest, *, seconds: float, until: Until = is_ready) -> Manifest:
-    """Wait for a resource while each change of its standing is printed."""
-    kind, name, namespace = manifest["kind"].lower(), manifest["metadata"]["name"], manifest["metadata"]["namespace"]
-    console.print(f"{kind}/{name}")
-    started = time.monotonic()
-
-    def tell(line: str) -> None:
-        console.print(f"  {time.monotonic() - started:5.1f} s  {line}", markup=False, soft_wrap=True)
-
-    spinner = console.status(f"{kind}/{name}") if console.is_terminal else nullcontext()
-    with spinner:
-        return wait_for(cluster, kind, name, namespace, seconds=seconds, until=until, tell=tell)
-
-
-def newest(resource: Manifest, part: str) -> int:
-    """The version in a part of the status; 0 while there is none."""
-    return int(resource.get("status", {}).get(part, {}).get("version", 0))
 
 
 def is_trained_on(experiment: Manifest, version: int) -> bool:

@@ -62,7 +62,12 @@ IMAGES: dict[str, Image] = {
         _of_python("operator", Code(source=KEELWAY, without=OUTSIDE_THE_OPERATOR)),
         _of_python("worker", Code(source=KEELWAY, without=OUTSIDE_THE_WORKER)),
         _of_python("server", Code(source=ROOT / "examples" / "server" / "server.py")),
-        _of_python("trainer", Code(source=ROOT / "examples" / "trainer" / "train.py"), sites=("server", "trainer")),
+        _of_python(
+            "trainer",
+            Code(source=ROOT / "examples" / "trainer" / "train.py"),
+            Code(source=ROOT / "examples" / "trainer" / "evaluate.py"),
+            sites=("server", "trainer"),
+        ),
         _of_python("storage-initializer", Code(source=ROOT / "dev" / "images" / "storage_initializer.py")),
         _of_program("kserve-controller", "kserve-manager", "/manager"),
         _of_program("traefik", "traefik", "/traefik"),
