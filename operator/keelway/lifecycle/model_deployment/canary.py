@@ -13,20 +13,19 @@ from keelway.lifecycle.model_deployment.traffic import carries, kept, live_serve
 from keelway.lifecycle.model_deployment.world import World
 from keelway.lifecycle.plan import Plan
 
+CRASHES = frozenset({Reason.MODEL_LOAD_FAILED, Reason.CONTAINER_CRASHING})
+"""Trouble of one replica that is to be feared for the others; the rest, such as a node too few, leaves them alone."""
+
 
 def candidate_lost(world: World) -> Plan | None:
     """It was ready, and is not any more. With a share of the traffic that ends its rollout; else it starts again."""
     found, candidate = world.readiness, world.candidate
     if candidate is None or candidate.phase != "Canary" or found.ready:
         return None
-    if found.there and world.steps:
-        if found.trouble:
-            return rolled_back(world, found.trouble.reason, found.trouble.message)
-        if found.available:
-            return None
-        return rolled_back(
-            world, Reason.CANDIDATE_UNREADY, f"none of its replicas answers: it waits for {found.waiting_for}"
-        )
+    if found.available and not (found.trouble and found.trouble.reason in CRASHES):
+        return None
+    if found.there and candidate.weight:
+        return rolled_back(world, *found.failure)
     return Plan(
         "candidate lost",
         applies=(*kept(world), *scaled(world, world.first_weight)),

@@ -13,6 +13,8 @@ from keelway.lifecycle.plan import Event
 
 HISTORY = 20
 PROGRESSING, ROLLED_BACK, GATE_PASSED, APPROVED = "Progressing", "RolledBack", "GatePassed", "Approved"
+OF_A_CANDIDATE = (ROLLED_BACK, GATE_PASSED, APPROVED)
+"""Conditions that are about a candidate, or about what was one."""
 
 
 def status(world: World, standing: Standing, **changes: object) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from keelway.api.reasons import Reason
 from keelway.lifecycle.conditions import last_words, shortened
 from keelway.lifecycle.plan import Observed
 from keelway.lifecycle.pods import Trouble, trouble
+from keelway.lifecycle.staged_jobs import Failure
 from keelway.manifests.serving import REVISION_ANNOTATION
 
 
@@ -25,6 +26,13 @@ class Readiness:
     """Whether the InferenceService is there."""
     available: int = 0
     """How many replicas answer."""
+
+    @property
+    def failure(self) -> Failure:
+        """Why nothing answers any more."""
+        if self.trouble:
+            return self.trouble.reason, self.trouble.message
+        return Reason.CANDIDATE_UNREADY, f"none of its replicas answers: it waits for {self.waiting_for}"
 
 
 def readiness(seen: Observed, namespace: str, inference_service: str, revision: str) -> Readiness:
@@ -73,14 +81,14 @@ def _refused(deployment: Manifest | None) -> Trouble | None:
 
 
 def _crash(pods: list[Manifest]) -> Trouble | None:
-    """A server that has ended at least once: its last words say more than the back-off that follows."""
+    """A server that has ended and is not back: its last words say more than the back-off that follows."""
     for pod in pods:
         status = pod.get("status", {})
         for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
             ended = (
                 container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated") or {}
             )
-            if ended.get("exitCode"):
+            if ended.get("exitCode") and not container.get("ready"):
                 words = last_words(ended.get("message") or f"exit code {ended['exitCode']}, {ended.get('reason', '')}")
                 return Trouble(Reason.MODEL_LOAD_FAILED, f"container {container['name']} ended: {words}")
     return None

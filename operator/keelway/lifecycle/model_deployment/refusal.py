@@ -7,7 +7,7 @@ from datetime import timedelta
 from keelway.api.base import Manifest
 from keelway.api.durations import seconds, to_timestamp
 from keelway.api.gates import GateResult
-from keelway.api.model_deployment import CandidateVersion, LiveVersion, Phase, SoakingVersion
+from keelway.api.model_deployment import CandidateVersion, Deployed, LiveVersion, Phase, SoakingVersion
 from keelway.api.reasons import EventReason, Reason
 from keelway.lifecycle.conditions import Fact, Standing, working
 from keelway.lifecycle.model_deployment import outcome
@@ -22,7 +22,7 @@ WHAT_TO_DO = "a newer version, a changed spec or another value of the annotation
 def refused(world: World) -> Plan | None:
     """This very attempt was rolled back, or its bytes are not what is recorded: it is not tried again."""
     found = world.refusal
-    if found is None or world.target_is_live:
+    if found is None:
         return None
     ended = found.phase if isinstance(found, CandidateVersion) else found.outcome
     phase: Phase = "RolledBack" if ended == "RolledBack" else "Rejected"
@@ -33,7 +33,7 @@ def refused(world: World) -> Plan | None:
 def held_down(world: World) -> Plan | None:
     """Shortly after a rollback nothing new is tried by itself."""
     until = world.held_down_until
-    if until is None or world.target_is_live:
+    if until is None:
         return None
     message = (
         f"version {world.wanted.spec.version} waits until {to_timestamp(until)}: rollout.holdDown after a rollback"
@@ -129,23 +129,6 @@ def taken_back(world: World, soaking: SoakingVersion, reason: Reason, message: s
     said = (
         f"version {candidate.version} was rolled back: {message}; version {before.version} serves again; {WHAT_TO_DO}"
     )
-    open_line, *rest = world.deployment.status.history
-    closed = open_line.model_copy(
-        update={"to": now, "outcome": "RolledBack", "reason": reason, "message": message[:512]}
-    )
-    reopened = closed.model_copy(
-        update={
-            "version": before.version,
-            "name": before.name,
-            "from_": now,
-            "to": None,
-            "outcome": "Promoted",
-            "reason": "",
-            "message": "",
-            "attempt": "",
-            "approved": None,
-        }
-    )
     return _back(
         world,
         candidate,
@@ -154,9 +137,20 @@ def taken_back(world: World, soaking: SoakingVersion, reason: Reason, message: s
         applies=traffic(world, before.inference_service),
         live=before,
         soaking=None,
-        history=outcome.told(reopened, closed, *rest),
+        history=_history(world, before, reason, message),
         url=url(world),
     )
+
+
+def _history(world: World, again: LiveVersion, reason: Reason, message: str) -> tuple[Deployed, ...]:
+    """The line that was open ends, and the version before has another one."""
+    history = world.deployment.status.history
+    ended = outcome.line(world, "RolledBack", reason=reason, message=message)
+    for was_open in history:
+        if was_open.to is None:
+            ended = ended.model_copy(update={"from_": was_open.from_, "approved": was_open.approved})
+    reopened = Deployed(version=again.version, name=again.name, from_=again.since, outcome="Promoted")
+    return outcome.told(reopened, ended, *(line for line in history if line.to))
 
 
 def soak_until(world: World) -> str:

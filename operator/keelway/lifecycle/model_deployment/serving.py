@@ -11,7 +11,7 @@ from keelway.api.rollout import AnalysisStatus
 from keelway.lifecycle.conditions import Fact, Standing, ready, stalled, working
 from keelway.lifecycle.model_deployment import outcome
 from keelway.lifecycle.model_deployment.analysis import Looked, looked
-from keelway.lifecycle.model_deployment.outcome import PROGRESSING
+from keelway.lifecycle.model_deployment.outcome import OF_A_CANDIDATE, PROGRESSING
 from keelway.lifecycle.model_deployment.refusal import soak_until, taken_back
 from keelway.lifecycle.model_deployment.traffic import available, servers, traffic, url
 from keelway.lifecycle.model_deployment.world import World
@@ -84,20 +84,22 @@ def serving(world: World) -> Plan | None:
         return Plan("asks Prometheus", fetches=look.ask)
     if soaking and (wrong := _wrong(world, soaking, look)):
         return taken_back(world, soaking, *wrong)
+    abandoned = world.deployment.status.candidate is not None
+    standing = _standing(world).without(*OF_A_CANDIDATE) if abandoned else _standing(world)
     kept = {"soaking": soaking.model_copy(update={"analysis": look.after})} if soaking and look else {}
     return Plan(
         "serving",
         applies=(*traffic(world, world.target_service), *servers(world, world.wanted)),
         status=outcome.status(
             world,
-            _standing(world),
+            standing,
             candidate=None,
             url=url(world),
             **{**kept, **outcome.soak_over(world)},
         ),
         deletes=(*world.unwanted(), *world.superseded()),
         events=outcome.retirements(world),
-        look_again_after=outcome.soonest(world.soaking_for, look.due_in if look else None),
+        look_again_after=0.0 if abandoned else outcome.soonest(world.soaking_for, look.due_in if look else None),
     )
 
 
@@ -108,15 +110,16 @@ def _wrong(world: World, soaking: SoakingVersion, look: Looked | None) -> Failur
         return Reason.ANALYSIS_FAILED, f"{look.problems} at 100 %"
     if not found.there or found.available or not available(world, soaking.inference_service):
         return None
-    if found.trouble:
-        return found.trouble.reason, found.trouble.message
-    return Reason.CANDIDATE_UNREADY, f"none of its replicas answers: it waits for {found.waiting_for}"
+    return found.failure
 
 
 def _look(world: World) -> Looked | None:
     """The soak goes on with the analysis of the rollout; the candidate of then is the target of now."""
     analysis, soaking = world.deployment.spec.rollout.analysis, world.deployment.status.soaking
     if analysis is None or soaking is None or soaking.analysis is None or world.soaking_for <= 0:
+        return None
+    if world.deployment.status.candidate:
+        # It is not wanted any more, and what share it has is taken from it before anybody is asked.
         return None
     return looked(world, analysis, soaking.analysis, world.wanted.spec.version)
 

@@ -11,7 +11,7 @@ from keelway.api.resource import Access
 from keelway.lifecycle.conditions import Standing, stalled
 from keelway.lifecycle.jobs import JobState, end_overdue, job_state, stop
 from keelway.lifecycle.model_deployment import outcome
-from keelway.lifecycle.model_deployment.outcome import APPROVED, GATE_PASSED
+from keelway.lifecycle.model_deployment.outcome import OF_A_CANDIDATE
 from keelway.lifecycle.model_deployment.refusal import rejected
 from keelway.lifecycle.model_deployment.traffic import kept
 from keelway.lifecycle.model_deployment.world import FINAL_REFUSALS, World
@@ -65,7 +65,7 @@ def _waiting(world: World, plan: Plan, job: str, standing: Standing | None = Non
         creates=plan.creates,
         applies=kept(world),
         status=outcome.status(
-            world, standing.without(GATE_PASSED, APPROVED), candidate=candidate, **outcome.soak_over(world)
+            world, standing.without(*OF_A_CANDIDATE), candidate=candidate, **outcome.soak_over(world)
         ),
         deletes=(*world.unwanted(keep_target=False), *world.superseded(job), *plan.deletes),
         events=(

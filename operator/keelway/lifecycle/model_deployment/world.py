@@ -130,12 +130,12 @@ class World:
 
     @property
     def held_down_until(self) -> datetime | None:
-        """Until when nothing is tried by itself, after a rollback; None when that is over or never was."""
-        rolled_back = [line for line in self.deployment.status.history if line.outcome == "RolledBack" and line.to]
-        if not rolled_back or self.deployment.spec.model.version:
+        """Until when no other version is tried by itself, after a rollback; None when that is over or never was."""
+        last = next((line for line in self.deployment.status.history if line.outcome == "RolledBack"), None)
+        # Another attempt at the version that was rolled back is somebody's wish, and so is a pin.
+        if last is None or last.to is None or last.name == self.wanted.name or self.deployment.spec.model.version:
             return None
-        last = max(from_timestamp(str(line.to)) for line in rolled_back)
-        until = last + timedelta(seconds=seconds(self.deployment.spec.rollout.hold_down))
+        until = from_timestamp(last.to) + timedelta(seconds=seconds(self.deployment.spec.rollout.hold_down))
         return until if until > self.now else None
 
     @property
