@@ -21,9 +21,8 @@ def awaiting_approval(world: World) -> Plan | None:
         return None
     if approval.approved in (str(version.spec.version), version.name):
         return _approved(world)
-    message = (
-        f"version {version.spec.version} waits for approval: set spec.approval.approved to {version.spec.version!r}"
-    )
+    number = version.spec.version
+    message = f'version {number} waits for approval: set spec.approval.approved to "{number}"'
     standing = outcome.on_the_way(
         world, Reason.AWAITING_APPROVAL, "waits for approval: name it in spec.approval.approved"
     )
