@@ -10,9 +10,10 @@ from keelway.api.base import Manifest
 from keelway.api.dataset import Dataset
 from keelway.api.dataset_version import DatasetVersion, DerivedFrom
 from keelway.api.digests import short
+from keelway.api.gates import Approved
 from keelway.api.kinds import Key
-from keelway.api.model_deployment import ModelDeployment
-from keelway.api.model_version import ModelInput, ModelVersion, Origin
+from keelway.api.model_deployment import Deployed, ModelDeployment
+from keelway.api.model_version import Evaluation, ModelInput, ModelVersion, Origin
 
 Lookup: TypeAlias = Callable[[Key], Manifest | None]
 Fact: TypeAlias = tuple[str, str]
@@ -28,6 +29,8 @@ TARGETS = {
     "dsetv": "DatasetVersion",
 }
 """What can be traced, by the names that people type."""
+SEVERAL = ("history", "evaluated")
+"""Facts that a link can have several of; newest first."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,11 @@ class Lineage:
             yield from origin.links()
 
     def to_json(self) -> dict[str, Any]:
-        """The chain as JSON: kind, name, facts, missing where it ends early, origins."""
+        """The chain as JSON: kind, name, facts, missing where it ends early, origins. Facts that there can be several
+        of are lists."""
         end = {"missing": self.missing} if self.missing else {}
         origins = [origin.to_json() for origin in self.origins]
-        return {"kind": self.kind, "name": self.name, "facts": dict(self.facts), **end, "origins": origins}
+        return {"kind": self.kind, "name": self.name, "facts": _by_label(self.facts), **end, "origins": origins}
 
 
 def trace(target: Key, lookup: Lookup) -> Lineage:
@@ -72,9 +76,33 @@ def _deployment(found: Manifest, lookup: Lookup) -> Lineage:
         ("live", f"version {live.version} with {live.weight} % of the traffic since {live.since}"),
         ("url", deployment.status.url),
         ("owner", " ".join(word for word in (owner.team, owner.contact) if word)),
+        ("approved", _approval(deployment)),
+        *(("history", _told(line)) for line in deployment.status.history),
     )
     origin = trace(Key("ModelVersion", deployment.namespace, live.name), lookup)
     return Lineage("ModelDeployment", deployment.name, _known(facts), (origin,))
+
+
+def _approval(deployment: ModelDeployment) -> str:
+    """Who let the live version through; empty where that is not known any more."""
+    lines = (line for line in deployment.status.history if line.to is None and line.outcome == "Promoted")
+    line = next(lines, None)
+    if line and line.approved:
+        return _given(line.approved)
+    return "automatically" if line and deployment.spec.approval.mode == "Automatic" else ""
+
+
+def _given(approved: Approved) -> str:
+    by = f" by {approved.by}" if approved.by else ""
+    return f"{approved.value!r}{by} at {approved.at}"
+
+
+def _told(line: Deployed) -> str:
+    """One line of the history, in words."""
+    ended = f" until {line.to}" if line.to else ""
+    why = ": ".join(word for word in (line.reason, line.message) if word)
+    by = f"; approved {_given(line.approved)}" if line.approved else ""
+    return f"version {line.version} {line.outcome} from {line.from_}{ended}{': ' if why else ''}{why}{by}"
 
 
 def _readiness(resource: ModelDeployment | Dataset) -> str:
@@ -90,10 +118,17 @@ def _model(found: Manifest, lookup: Lookup) -> Lineage:
         ("bytes", f"{spec.artifact.bytes} in {spec.artifact.files} files at {spec.artifact.uri}"),
         ("format", " ".join(word for word in (spec.artifact.format.name, spec.artifact.format.version) if word)),
         ("metrics", pairs(spec.metrics)),
+        *(("evaluated", _evaluated(one)) for one in reversed(model.status.evaluations)),
         ("recorded", model.metadata.creation_timestamp),
     )
     inputs = tuple(_input(one, model.namespace, lookup) for one in spec.inputs)
     return Lineage("ModelVersion", model.name, _known(facts), (_run(spec.produced_by, inputs),))
+
+
+def _evaluated(one: Evaluation) -> str:
+    """What a gate's evaluator found, and on which rows."""
+    split = f" split {one.split}" if one.split else ""
+    return f"{pairs(one.metrics)} on {one.dataset_version}{split}, evaluator {one.evaluator}"
 
 
 def _run(origin: Origin, inputs: tuple[Lineage, ...]) -> Lineage:
@@ -167,6 +202,12 @@ def _files(version: DatasetVersion) -> tuple[Fact, ...]:
             ("manifest", f"sha256:{manifest.sha256}"),
         )
     )
+
+
+def _by_label(facts: tuple[Fact, ...]) -> dict[str, str | list[str]]:
+    single: dict[str, str | list[str]] = {label: value for label, value in facts if label not in SEVERAL}
+    several = {label: [value for known, value in facts if known == label] for label in SEVERAL}
+    return single | {label: values for label, values in several.items() if values}
 
 
 def _known(facts: tuple[Fact, ...]) -> tuple[Fact, ...]:

@@ -59,6 +59,64 @@ def test_names_what_serves_and_who_answers_for_it() -> None:
     assert known["url"] == "http://tumour.example.com/"
 
 
+HISTORY: list[dict[str, Any]] = [
+    {
+        "version": 4,
+        "name": "tumour-v4",
+        "from": "2026-01-03T00:00:00Z",
+        "to": "2026-01-03T00:01:00Z",
+        "outcome": "RolledBack",
+        "reason": "AnalysisFailed",
+        "message": "errors 1 is not at most 0.05 at 10 %",
+    },
+    {"version": 3, "name": "tumour-v3", "from": "2026-01-02T03:04:05Z", "outcome": "Promoted"},
+]
+APPROVED = {"value": "3", "by": "argocd-controller", "at": "2026-01-02T03:04:00Z"}
+
+
+def test_tells_what_else_was_tried_and_how_it_ended() -> None:
+    lineage = traced(ModelDeployment=model_deployment(**LIVE, history=HISTORY))
+    told = [value for label, value in link(lineage, "ModelDeployment").facts if label == "history"]
+    assert told == [
+        "version 4 RolledBack from 2026-01-03T00:00:00Z until 2026-01-03T00:01:00Z: "
+        "AnalysisFailed: errors 1 is not at most 0.05 at 10 %",
+        "version 3 Promoted from 2026-01-02T03:04:05Z",
+    ]
+    assert lineage.to_json()["facts"]["history"] == told
+
+
+@pytest.mark.parametrize(
+    ("mode", "approved", "said"),
+    [
+        ("Automatic", None, "automatically"),
+        ("Manual", APPROVED, "'3' by argocd-controller at 2026-01-02T03:04:00Z"),
+        ("Manual", {"value": "3", "at": "2026-01-02T03:04:00Z"}, "'3' at 2026-01-02T03:04:00Z"),
+        ("Manual", None, None),
+    ],
+)
+def test_names_who_let_it_through(mode: str, approved: dict[str, str] | None, said: str | None) -> None:
+    tried, live = HISTORY
+    history = [tried, {**live, **({"approved": approved} if approved else {})}]
+    found = model_deployment(**LIVE, history=history)
+    found["spec"]["approval"] = {"mode": mode}
+    assert facts(traced(ModelDeployment=found), "ModelDeployment").get("approved") == said
+
+
+def test_gives_the_numbers_of_every_gate_with_the_rows_that_they_are_about() -> None:
+    given = {"evaluator": "abc", "digest": DIGEST}
+    evaluations = [
+        {**given, "datasetVersion": "tumours-v7", "split": "holdout", "metrics": {"auc": 0.9, "accuracy": 0.85}},
+        {**given, "datasetVersion": "tumours-v8", "metrics": {"auc": 0.91}},
+    ]
+    lineage = traced(ModelVersion={**MODEL_VERSION, "status": {"evaluations": evaluations}})
+    said = [value for label, value in link(lineage, "ModelVersion").facts if label == "evaluated"]
+    assert said == [
+        "auc=0.91 on tumours-v8, evaluator abc",
+        "auc=0.9, accuracy=0.85 on tumours-v7 split holdout, evaluator abc",
+    ]
+    assert lineage.to_json()["origins"][0]["facts"]["evaluated"] == said
+
+
 def test_names_the_bytes_of_the_model_and_what_they_scored() -> None:
     known = facts(traced(), "ModelVersion")
     assert known["digest"] == ARTIFACT
