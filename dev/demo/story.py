@@ -129,7 +129,7 @@ class Story:
         record = model_version(model, self._next_version(model), NAMESPACE)
         version = record["spec"]["version"]
         console.rule(f"Somebody brings in version {version} from a notebook: good at the gate, bad with clients")
-        put_into(bucket(Endpoints.of(self.cluster), "models"), model)
+        put_into(self._bucket("models"), model)
         console.print(yaml.safe_dump(record, sort_keys=False), markup=False, soft_wrap=True)
         with self._load(deployment).running() as load, self._phase("bad model"):
             console.print(apply(self.cluster, record).strip(), markup=False)
@@ -151,8 +151,8 @@ class Story:
     def _load(self, deployment: Manifest) -> Load:
         """Clients who ask about one tumour after the other, each in a request of its own."""
         name, host = deployment["metadata"]["name"], deployment["spec"]["route"]["hostnames"][0]
-        gateway, row = Endpoints.of(self.cluster).gateway, tumours()[ASKED][0]
-        return Load(gateway, host, name, row, clients=CLIENTS, most_seconds=LOAD_SECONDS)
+        row = tumours()[ASKED][0]
+        return Load(self._gateway(), host, name, row, clients=CLIENTS, most_seconds=LOAD_SECONDS)
 
     def _delivery(self) -> dict[str, bytes]:
         """The next rows that were held back; none when all are in the bucket."""
@@ -197,7 +197,13 @@ class Story:
             raise DevError(f"the same bytes are no new version: before {before}, mended {now}")
 
     def _lake(self) -> ObjectStore:
-        return bucket(Endpoints.of(self.cluster), "lake")
+        return self._bucket("lake")
+
+    def _bucket(self, name: str) -> ObjectStore:
+        return bucket(Endpoints.of(self.cluster), name)
+
+    def _gateway(self) -> str:
+        return Endpoints.of(self.cluster).gateway
 
     def _served(self) -> dict[str, int]:
         """The versions that consumers get, and the model that is live."""
@@ -235,7 +241,7 @@ class Story:
         with step(f"namespace {NAMESPACE} and its buckets: begin anew"):
             self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", f"--timeout={GONE_SECONDS}s")
             for name in ("lake", "models"):
-                empty(bucket(Endpoints.of(self.cluster), name))
+                empty(self._bucket(name))
 
     def _install(self) -> None:
         values = release.image_values(operator=self.images["operator"].ref, worker=self.images["worker"].ref)
@@ -248,7 +254,7 @@ class Story:
         with step(f"upload s3://lake/{RAW}/") as current:
             files = first_raw_files()
             upload(self._lake(), RAW, files)
-            bucket(Endpoints.of(self.cluster), "models")
+            self._bucket("models")
             current.note = ", ".join(f"{name} {len(content) / 1024:.0f} KiB" for name, content in files.items())
 
     def _resource(self, name: str, title: str, *, seconds: float) -> Manifest:
@@ -266,7 +272,7 @@ class Story:
         console.rule("A prediction through the gateway")
         rows = tumours()[ASKED]
         name, host = deployment["metadata"]["name"], deployment["spec"]["route"]["hostnames"][0]
-        gateway = Endpoints.of(self.cluster).gateway
+        gateway = self._gateway()
         with self._phase("predictions"):
             answer = predict(gateway, host, name, rows)
         console.print(f"[bold]POST {gateway}/v2/models/{name}/infer, Host: {host}[/bold]", soft_wrap=True)

@@ -81,7 +81,8 @@ class Told(Story):
 
     store: ObjectStore = field(default_factory=MemoryStore)
 
-    def _lake(self) -> ObjectStore:
+    def _bucket(self, name: str) -> ObjectStore:
+        assert name == "lake"
         return self.store
 
 
