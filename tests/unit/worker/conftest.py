@@ -15,8 +15,18 @@ import pytest
 
 from dev.gobuild import build
 from dev.processes import wait_until
+from keelway.api.jobs import Location
 from tests.unit.worker.builders import ACCESS, SECRET, Bucket, ListingServer, Observer, Server, write_secret
-from tests.unit.worker.cloud_servers import answers, free_port
+from tests.unit.worker.cloud_servers import (
+    AzureStorage,
+    answers,
+    azure_storage,
+    free_port,
+    front_door,
+    public_bucket,
+)
+from tests.unit.worker.destinations import Bucket as AnyBucket
+from tests.unit.worker.destinations import Place, Volume
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +65,36 @@ def volume(tmp_path: Path) -> Path:
     path = tmp_path / "volume"
     path.mkdir()
     return path
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureStorage]:
+    with azure_storage(tmp_path_factory.mktemp("azure")) as storage:
+        yield storage
+
+
+@pytest.fixture(params=["s3", "gs", "az", "volume"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Somewhere to keep models: one of each kind."""
+    match request.param:
+        case "s3":
+            bucket: Bucket = request.getfixturevalue("bucket")
+            yield AnyBucket(bucket.location(""))
+        case "gs":
+            server = request.getfixturevalue("server")
+            with front_door(server, lambda _: True) as endpoint:
+                yield AnyBucket(Location(uri=f"gs://{public_bucket(server)}/", endpoint=endpoint))
+        case "az":
+            account: AzureStorage = request.getfixturevalue("azure")
+            keys = tmp_path / "keys"
+            keys.mkdir()
+            (keys / "AZURE_STORAGE_ACCOUNT_NAME").write_text(account.account)
+            (keys / "AZURE_STORAGE_ACCOUNT_KEY").write_text(account.key)
+            uri = f"az://{account.container()}/"
+            yield AnyBucket(Location(uri=uri, endpoint=account.endpoint, secret_dir=str(keys)))
+        case _:
+            (tmp_path / "claim").mkdir()
+            yield Volume(Location(mount=str(tmp_path / "claim")))
 
 
 @pytest.fixture

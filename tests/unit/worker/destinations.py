@@ -28,6 +28,10 @@ class Place(ABC):
         """Fill it, as somebody else would."""
 
     @abstractmethod
+    def remove(self, path: str) -> None:
+        """Take a file away, as somebody else would."""
+
+    @abstractmethod
     def content(self) -> dict[str, bytes]:
         """Everything in it."""
 
@@ -46,6 +50,9 @@ class Bucket(Place):
 
     def put(self, path: str, data: bytes = b"x") -> None:
         obstore.put(self._store, path, data)
+
+    def remove(self, path: str) -> None:
+        obstore.delete(self._store, path)
 
     def content(self) -> dict[str, bytes]:
         store = self._store
@@ -66,6 +73,9 @@ class Volume(Place):
     def put(self, path: str, data: bytes = b"x") -> None:
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
         (self.root / path).write_bytes(data)
+
+    def remove(self, path: str) -> None:
+        (self.root / path).unlink()
 
     def content(self) -> dict[str, bytes]:
         files = (path for path in self.root.rglob("*") if path.is_file() and not path.is_symlink())

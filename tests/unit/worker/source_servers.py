@@ -45,6 +45,7 @@ class Asked:
     method: str
     target: str
     headers: Message
+    body: bytes = b""
 
 
 @dataclass
@@ -93,15 +94,15 @@ class _Handler(BaseHTTPRequestHandler):
     described: WebServer
 
     def do_GET(self) -> None:
-        asked = Asked(self.command, self.path, self.headers)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        asked = Asked(self.command, self.path, self.headers, body)
         self.described.asked.append(asked)
         page = self.described.page(asked)
         self._begin(page)
-        if self.command == "GET":
+        if self.command != "HEAD":
             self._send(page)
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - named by the library
 
     def _begin(self, page: Page) -> None:
         self.send_response(page.status)

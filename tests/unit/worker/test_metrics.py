@@ -13,9 +13,9 @@ from keelway.worker.metrics import MOST, TAIL_BYTES, read_metrics
 from tests.unit.worker.builders import another_user, write_metrics
 
 
-def refused(path: Path, objective: str = "auc") -> WorkerError:
+def refused(path: Path, *wanted: str) -> WorkerError:
     with pytest.raises(WorkerError) as caught:
-        read_metrics(path, objective)
+        read_metrics(path, *(wanted or ("auc",)))
     return caught.value
 
 
@@ -52,10 +52,11 @@ def test_the_tail_of_a_large_file_is_enough(file: Path) -> None:
     assert read_metrics(file, "auc") == {"auc": 0.9}
 
 
-def test_many_metrics_are_cut_but_for_the_objective(file: Path) -> None:
+def test_many_metrics_are_cut_but_for_the_wanted_ones(file: Path) -> None:
     metrics = read_metrics(write_metrics(file, {**{f"m{number}": number for number in range(90)}, "auc": 0.9}), "auc")
     assert len(metrics) == MOST
     assert list(metrics)[:3] == ["auc", "m0", "m1"]
+    assert list(read_metrics(file, "m89", "m1"))[:3] == ["m89", "m1", "m0"]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,20 @@ def test_what_is_refused(file: Path, lines: list[object], reason: str, words: st
     error = refused(write_metrics(file, *lines))
     assert error.reason == reason
     assert words in error.message
+
+
+def test_all_that_are_wanted_must_be_there(file: Path) -> None:
+    write_metrics(file, {"auc": 0.9, "loss": 0.1, "f1": "high"})
+    assert list(read_metrics(file, "loss", "auc")) == ["loss", "auc"]
+    error = refused(file, "auc", "recall", "precision")
+    assert error.reason == "MetricMissing"
+    assert "has no 'recall', 'precision'; its keys: auc, loss, f1" in error.message
+    error = refused(file, "auc", "f1")
+    assert (error.reason, "'f1'" in error.message) == ("MetricInvalid", True)
+
+
+def test_nothing_may_be_wanted(file: Path) -> None:
+    assert read_metrics(write_metrics(file, {"auc": 0.9})) == {"auc": 0.9}
 
 
 def test_a_file_that_is_absent(file: Path) -> None:

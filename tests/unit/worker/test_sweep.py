@@ -20,41 +20,11 @@ from keelway.worker import collect, sweep, transfer
 from keelway.worker.errors import WorkerError
 from keelway.worker.storage import SWEEP, Storage, open_storage
 from tests.unit.worker.builders import Bucket, another_user, write_metrics
-from tests.unit.worker.cloud_servers import AzureStorage, azure_storage, front_door, public_bucket
 from tests.unit.worker.destinations import Bucket as AnyBucket
 from tests.unit.worker.destinations import Place, Volume
 
 RUN = "churn/0123456789ab"
 OTHERS = ["churn/0123456789ab.json", "churn/0123456789abc/1/x", "churn/other/1/x", "top", "files-0123456789ab.json"]
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureStorage]:
-    with azure_storage(tmp_path_factory.mktemp("azure")) as storage:
-        yield storage
-
-
-@pytest.fixture(params=["s3", "gs", "az", "volume"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    match request.param:
-        case "s3":
-            bucket: Bucket = request.getfixturevalue("bucket")
-            yield AnyBucket(bucket.location(""))
-        case "gs":
-            server = request.getfixturevalue("server")
-            with front_door(server, lambda _: True) as endpoint:
-                yield AnyBucket(Location(uri=f"gs://{public_bucket(server)}/", endpoint=endpoint))
-        case "az":
-            account: AzureStorage = request.getfixturevalue("azure")
-            keys = tmp_path / "keys"
-            keys.mkdir()
-            (keys / "AZURE_STORAGE_ACCOUNT_NAME").write_text(account.account)
-            (keys / "AZURE_STORAGE_ACCOUNT_KEY").write_text(account.key)
-            uri = f"az://{account.container()}/"
-            yield AnyBucket(Location(uri=uri, endpoint=account.endpoint, secret_dir=str(keys)))
-        case _:
-            (tmp_path / "claim").mkdir()
-            yield Volume(Location(mount=str(tmp_path / "claim")))
 
 
 def swept(location: Location, *keep: str) -> int:

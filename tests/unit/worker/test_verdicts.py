@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keelway.api.jobs import VERDICT_BYTES, CollectVerdict, ObserveVerdict
+from keelway.api.jobs import (
+    VERDICT_BYTES,
+    CollectVerdict,
+    MeasureVerdict,
+    ObserveVerdict,
+    SmokeVerdict,
+    StageVerdict,
+)
 from keelway.worker import verdicts
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80)
@@ -76,3 +83,51 @@ def test_no_point_is_left_where_metrics_alone_are_too_many() -> None:
     kept = CollectVerdict.model_validate_json(verdicts.fit(verdict, wanted=["auc"]))
     assert kept.curve == ()
     assert kept.metrics["auc"] == 0.9
+
+
+@given(
+    message=st.text(st.characters(exclude_categories=["Cs"]), max_size=4000),
+    metrics=st.dictionaries(NAMES, st.floats(allow_nan=False, allow_infinity=False), max_size=50),
+    wanted=st.integers(0, 16),
+)
+def test_an_evaluation_fits_whatever_its_metrics_are_called(
+    message: str, metrics: dict[str, float], wanted: int
+) -> None:
+    checked = list(metrics)[:wanted]
+    verdict = MeasureVerdict(outcome="Measured", message=message, metrics=metrics)
+    data = verdicts.fit(verdict, wanted=checked)
+    kept = MeasureVerdict.model_validate_json(data)
+    assert len(data) <= VERDICT_BYTES
+    assert kept.outcome == "Failed" or {name: kept.metrics[name] for name in checked} == {
+        name: metrics[name] for name in checked
+    }
+
+
+def test_sixteen_checked_metrics_with_the_longest_names_fit() -> None:
+    checked = [f"{number:02}" + "x" * 126 for number in range(16)]
+    metrics = {**dict.fromkeys(checked, 1 / 3), **{f"m{number}": 1 / 7 for number in range(34)}}
+    data = verdicts.fit(MeasureVerdict(outcome="Measured", metrics=metrics), wanted=checked)
+    kept = MeasureVerdict.model_validate_json(data)
+    assert len(data) <= VERDICT_BYTES
+    assert (kept.outcome, set(checked) <= kept.metrics.keys()) == ("Measured", True)
+    assert len(kept.metrics) > 16, "of the others those that fit"
+
+
+def test_a_checked_metric_is_never_left_out_in_silence() -> None:
+    checked = [f"{number:02}" + "\x01" * 126 for number in range(16)]
+    data = verdicts.fit(MeasureVerdict(outcome="Measured", metrics=dict.fromkeys(checked, 0.5)), wanted=checked)
+    kept = MeasureVerdict.model_validate_json(data)
+    assert len(data) <= VERDICT_BYTES
+    assert (kept.outcome, kept.reason, kept.metrics) == ("Failed", "MetricInvalid", {})
+    assert "shorten" in kept.message
+
+
+@given(message=st.text(st.characters(exclude_categories=["Cs"]), max_size=6000))
+def test_what_is_said_of_a_model_or_of_a_request_fits(message: str) -> None:
+    for verdict in (
+        StageVerdict(outcome="Failed", reason="ArtifactDigestMismatch", message=message, bytes=2**62),
+        SmokeVerdict(outcome="Failed", reason="SmokeFailed", message=message),
+    ):
+        data = verdicts.fit(verdict)
+        assert len(data) <= VERDICT_BYTES
+        assert json.loads(data)["reason"] == verdict.reason
