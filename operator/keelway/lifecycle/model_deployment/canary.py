@@ -22,7 +22,7 @@ def candidate_lost(world: World) -> Plan | None:
     found, candidate = world.readiness, world.candidate
     if candidate is None or candidate.phase != "Canary" or found.ready:
         return None
-    if found.available and not (found.trouble and found.trouble.reason in CRASHES):
+    if world.steps and found.available and not (found.trouble and found.trouble.reason in CRASHES):
         return None
     if found.there and candidate.weight:
         return rolled_back(world, *found.failure)
@@ -70,8 +70,7 @@ def _look(world: World, candidate: CandidateVersion) -> Looked | None:
 
 def _held(world: World, candidate: CandidateVersion, look: Looked | None) -> bool:
     """Whether the step has lasted, and its last look, which it must have had, could tell."""
-    step = world.steps[min(candidate.step, len(world.steps)) - 1]
-    if world.in_phase_for < seconds(step.hold):
+    if world.in_phase_for < _hold_of(world, candidate.step):
         return False
     return look is None or (not look.after.blind and from_timestamp(look.after.at) > from_timestamp(candidate.since))
 
@@ -79,9 +78,7 @@ def _held(world: World, candidate: CandidateVersion, look: Looked | None) -> boo
 def _stuck(world: World, step: int, look: Looked | None) -> Plan | None:
     """It has been at a step for longer than it may: its metrics tell nothing, or its replicas do not come."""
     rollout = world.deployment.spec.rollout
-    hold = seconds(world.steps[step - 1].hold) if step else 0.0
-    a_look = seconds(rollout.analysis.interval) if rollout.analysis else 0.0
-    if world.in_phase_for < hold + a_look + seconds(rollout.progress_deadline):
+    if world.in_phase_for < _longest(world, step):
         return None
     if look is None or not look.after.blind:
         late = (
@@ -92,6 +89,18 @@ def _stuck(world: World, step: int, look: Looked | None) -> Plan | None:
     reason = Reason.PROMETHEUS_UNREACHABLE if unreachable else Reason.NO_SAMPLES
     said = f"for {rollout.progress_deadline} its metrics could not be judged: {look.problems}"
     return rolled_back(world, reason, said, analysis=look.after)
+
+
+def _longest(world: World, step: int) -> float:
+    """Seconds that a step may last: its hold, a look, and the deadline for what should have come by then."""
+    rollout = world.deployment.spec.rollout
+    a_look = seconds(rollout.analysis.interval) if rollout.analysis else 0.0
+    return _hold_of(world, step) + a_look + seconds(rollout.progress_deadline)
+
+
+def _hold_of(world: World, step: int) -> float:
+    """Seconds that a step lasts at least; before the first one there is nothing to wait for."""
+    return seconds(world.steps[step - 1].hold) if step else 0.0
 
 
 def _step(world: World, step: int, look: Looked | None) -> Plan:
@@ -122,9 +131,8 @@ def _shared(world: World, candidate: CandidateVersion, message: str, *, look: Lo
     if live is None:
         raise ValueError("there are no steps without a live version")
     shares = traffic(world, live.inference_service, candidate=candidate.inference_service, weight=candidate.weight)
-    hold = seconds(world.steps[max(candidate.step, 1) - 1].hold)
-    moved = world.candidate is None or candidate.step != world.candidate.step
-    waits = hold if moved else hold - world.in_phase_for
+    lasted = 0.0 if outcome.has_moved(world, candidate) else world.in_phase_for
+    waits = (bound - lasted for bound in (_hold_of(world, candidate.step), _longest(world, candidate.step)))
     analysis = world.deployment.spec.rollout.analysis
     until_look = look.due_in if look else seconds(analysis.interval) if analysis else None
     return Plan(
@@ -141,5 +149,5 @@ def _shared(world: World, candidate: CandidateVersion, message: str, *, look: Lo
         events=outcome.phase_event(
             world, candidate, EventReason.STEP_REACHED, f"version {candidate.version} {message}"
         ),
-        look_again_after=outcome.soonest(waits, until_look, world.soaking_for),
+        look_again_after=outcome.soonest(*waits, until_look, world.soaking_for),
     )

@@ -38,8 +38,13 @@ def candidate(world: World, phase: Phase, **changes: object) -> CandidateVersion
         attempt=world.attempt,
     )
     after = (before or fresh).model_copy(update={"phase": phase, "reason": "", "message": "", **changes})
-    moved = before is None or (_stage(before.phase), before.step) != (_stage(phase), after.step)
-    return after.model_copy(update={"since": now}) if moved else after
+    return after.model_copy(update={"since": now}) if has_moved(world, after) else after
+
+
+def has_moved(world: World, after: CandidateVersion) -> bool:
+    """Whether a phase or a step begins with this."""
+    before = world.candidate
+    return before is None or (_stage(before.phase), before.step) != (_stage(after.phase), after.step)
 
 
 def _stage(phase: Phase) -> Phase:
