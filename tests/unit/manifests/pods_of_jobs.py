@@ -16,7 +16,7 @@ def pod(manifest: Manifest) -> Manifest:
 
 def container(manifest: Manifest, name: str) -> Manifest:
     spec = pod(manifest)
-    return next(c for c in [*spec["initContainers"], *spec["containers"]] if c["name"] == name)
+    return next(c for c in [*spec.get("initContainers", []), *spec["containers"]] if c["name"] == name)
 
 
 def order(manifest: Manifest, name: str) -> Any:
