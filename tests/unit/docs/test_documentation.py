@@ -1,12 +1,9 @@
 """The documentation speaks of what exists: every reason, field, condition and check, every file that it links to."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from dev.places import ROOT
 from keelway.api.base import Model
@@ -15,20 +12,15 @@ from keelway.api.kinds import OWN_KINDS, Kind
 from keelway.api.reasons import EventReason, Reason
 from keelway.lifecycle.dataset import failures, judgement, outcome
 from tests.unit.dev_demo.crds import validator
-
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-PAGE_OF = {
-    "Dataset": "datasets.md",
-    "Experiment": "experiments.md",
-    "ModelDeployment": "model-deployments.md",
-    "DatasetVersion": "dataset-versions.md",
-    "ModelVersion": "model-versions.md",
-}
-
-
-def named_in_first_column(table: str) -> set[str]:
-    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
-    return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+from tests.unit.docs.pages import (
+    PAGE_OF,
+    PAGES,
+    fields_below,
+    named_in_first_column,
+    objects_on,
+    schema_of,
+    unnamed,
+)
 
 
 def test_every_reason_is_explained_and_no_other() -> None:
@@ -41,28 +33,6 @@ def test_every_reason_is_explained_and_no_other() -> None:
 def test_links_lead_to_files(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://)([^)#\s]+)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
-
-
-def schema_of(kind: Kind) -> dict[str, Any]:
-    crd = yaml.safe_load((ROOT / "crds" / f"{kind.group}_{kind.plural}.yaml").read_text())
-    (version,) = crd["spec"]["versions"]
-    properties: dict[str, Any] = version["schema"]["openAPIV3Schema"]["properties"]
-    return properties
-
-
-def fields_below(schema: dict[str, Any]) -> Iterator[str]:
-    """Names of all fields, those of list items too."""
-    for name, part in schema.get("properties", {}).items():
-        yield name
-        yield from fields_below(part)
-    if "items" in schema:
-        yield from fields_below(schema["items"])
-
-
-def unnamed(fields: set[str], page: Path) -> list[str]:
-    """Fields that no code on a page names."""
-    code = " ".join(re.findall(r"`[^`\n]+`|```.*?```", page.read_text(), re.DOTALL))
-    return sorted(field for field in fields if not re.search(rf"\b{field}\b", code))
 
 
 @pytest.mark.parametrize("kind", OWN_KINDS, ids=lambda kind: kind.name)
@@ -108,12 +78,6 @@ def test_what_every_check_counts_is_said(expectation: type[Model], prefix: str) 
     said = {name for row in rows for name in re.findall(r"\.(\w+)`", row)}
     fields = {field.alias for field in expectation.model_fields.values()}
     assert said == fields - {"name", "severity"}
-
-
-def objects_on(page: Path) -> Iterator[dict[str, Any]]:
-    """Whole objects of Keelway's kinds that a page shows."""
-    for block in re.findall(r"^```yaml\n(apiVersion: keelway.dev.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
-        yield yaml.safe_load(block)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
