@@ -108,7 +108,7 @@ def _wrong(world: World, soaking: SoakingVersion, look: Looked | None) -> Failur
     analysis, found = world.deployment.spec.rollout.analysis, world.readiness
     if look and analysis and look.failed(analysis):
         return Reason.ANALYSIS_FAILED, f"{look.problems} at 100 %"
-    if not found.there or found.available or not available(world, soaking.inference_service):
+    if found.available or not available(world, soaking.inference_service):
         return None
     return found.failure
 
