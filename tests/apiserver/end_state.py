@@ -20,6 +20,8 @@ KINDS = (
     "HTTPRoute",
 )
 OTHERS = frozenset({"kube-root-ca.crt"})
+PASSING = ("-verify-", "-smoke-")
+"""In the names of Jobs that are deleted minutes after they have ended, whatever happens meanwhile."""
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 HASH = re.compile(r"(?<![0-9a-f])([0-9a-f]{12}|[0-9a-f]{8})(?![0-9a-f])")
@@ -32,9 +34,14 @@ def end_state(api: Api, namespace: str) -> dict[str, list[str]]:
     """Every object that Keelway made or keeps: those of one kind and name, but for a hash in it, together."""
     found = (manifest for kind in KINDS for manifest in api.list(kind, namespace))
     state: dict[str, list[str]] = defaultdict(list)
-    for told in (_told(manifest) for manifest in found if manifest["metadata"]["name"] not in OTHERS):
+    for told in (_told(manifest) for manifest in found if _stays(manifest)):
         state[_plain(told.pop("name"), namespace)].append(_plain(json.dumps(told, sort_keys=True), namespace))
     return {name: sorted(objects) for name, objects in state.items()}
+
+
+def _stays(manifest: Manifest) -> bool:
+    name = manifest["metadata"]["name"]
+    return name not in OTHERS and not (manifest["kind"] == "Job" and any(part in name for part in PASSING))
 
 
 def _plain(text: str, namespace: str) -> str:

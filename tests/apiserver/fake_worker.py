@@ -12,9 +12,12 @@ from keelway.api.jobs import (
     CollectOrder,
     CollectVerdict,
     FailureReason,
+    MeasureOrder,
+    MeasureVerdict,
     ObserveOrder,
     ObserveVerdict,
     RecordOrder,
+    SmokeVerdict,
     StageOrder,
     SweepOrder,
     TransformVerdict,
@@ -27,6 +30,8 @@ from tests.property.lifecycle.mounts import mounted
 from tests.property.lifecycle.pod_ends import NO_OUTPUT, code_of, order, said
 
 MODEL_BYTES = 48231
+GOOD = 0.9
+"""What every model is worth at a gate."""
 ConfigMaps: TypeAlias = Callable[[str, str], Manifest | None]
 """The ConfigMap of this namespace and name."""
 
@@ -66,6 +71,14 @@ class Lake:
         with self.lock:
             return dict(self.of(namespace).models)
 
+    def keep_model(self, namespace: str, uri: str, digest: str) -> None:
+        """From now on a model with this digest lies there; without a digest, none does."""
+        with self.lock:
+            models = self.of(namespace).models
+            models.pop(uri.rstrip("/"), None)
+            if digest:
+                models[uri.rstrip("/")] = digest
+
     def of(self, namespace: str) -> lake.Lake:
         """All that lies in one namespace's buckets; to be used with `lock` held."""
         return self._lakes.setdefault(namespace, lake.Lake())
@@ -83,6 +96,8 @@ class FakeWorker:
             "transform": _transform,
             "record": self._record,
             "collect": self._collect,
+            "measure": _measure,
+            "smoke": _smoke,
             "sweep": self._sweep,
         }
 
@@ -147,6 +162,24 @@ class FakeWorker:
 
 def _transform(_: Container) -> Outcome:
     return _ended(TransformVerdict(outcome="Transformed"))
+
+
+def _measure(container: Container) -> Outcome:
+    """Every model is as good. As the sidecar that it is, it has nothing to say before the evaluator has ended."""
+    return measured(container, GOOD)
+
+
+def measured(container: Container, value: float) -> Outcome:
+    """What `measure` says when the evaluator found this value, whatever the metric."""
+    ended = [container.before.get(spec["name"]) for spec in container.pod["spec"]["containers"]]
+    if any(outcome and outcome.exit_code for outcome in ended):
+        return _ended(MeasureVerdict(outcome="Failed", reason="MetricMissing", message="no metrics", metrics={}))
+    asked = MeasureOrder.model_validate_json(container.environment[ORDER_VARIABLE])
+    return _ended(MeasureVerdict(outcome="Measured", metrics=dict.fromkeys(asked.wanted, value)))
+
+
+def _smoke(_: Container) -> Outcome:
+    return _ended(SmokeVerdict(outcome="Answered", slowest_seconds=0.01))
 
 
 def _trained(asked: CollectOrder, parameters: Mapping[str, object]) -> CollectVerdict:

@@ -137,7 +137,7 @@ def test_new_data_replaces_the_live_model_when_the_new_one_is_ready(track: Track
 
 
 def test_version_before_goes_after_its_soak(track: Track, node: FakeNode) -> None:
-    track.apply(track.dataset(), track.experiment(trials=1), track.deployment(spec__rollout={"soak": "1s"}))
+    track.apply(track.dataset(), track.experiment(trials=1), track.deployment(spec__rollout__soak="1s"))
     first = track.wait_live(1)["status"]["live"]["inferenceService"]
     node.lake.put(track.namespace, SOURCE, content("2"))
     track.ask("Dataset", "new data")

@@ -32,9 +32,9 @@ class Track:
         return shortest("Experiment", self.namespace, spec__parameters=SPACE, spec__search=search, **changes)
 
     def deployment(self, **changes: Any) -> Manifest:
-        """The ModelDeployment as it is applied, with a route."""
+        """The ModelDeployment as it is applied, with a route; a version that is ready takes all the traffic at once."""
         route = {"gateway": {"name": GATEWAY}, "hostnames": ["churn.example.com"]}
-        return shortest("ModelDeployment", self.namespace, spec__route=route, **changes)
+        return shortest("ModelDeployment", self.namespace, spec__route=route, **{"spec__rollout__steps": [], **changes})
 
     def apply(self, *manifests: Manifest) -> None:
         """Apply objects; without any, the whole track."""
