@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from keelway.api.jobs import MeasureVerdict, StageVerdict
 from keelway.api.kinds import Key
 from keelway.engine.objects import key_of
 from tests.unit.lifecycle.builders import DATASET, DEPLOYMENT, NAMESPACE, a_dataset, a_model_version
-from tests.unit.lifecycle.pods import Ended, an_ended_pod_of, ends
+from tests.unit.lifecycle.pods import Ended, a_pod_of, a_waiting_pod_of, an_ended_pod_of, ends
 from tests.unit.lifecycle.rollouts import (
     a_gate,
     challenged,
@@ -460,10 +461,6 @@ def test_data_of_another_name_leak_when_they_are_the_same_bytes(same: bool, leak
 # evaluations that come to nothing
 
 
-def _stage_failed(scene: Scene) -> None:
-    gate_ends_with(scene, stage=_failed_stage("AccessDenied"))
-
-
 def _metric_missing(scene: Scene) -> None:
     said = MeasureVerdict(outcome="Failed", reason="MetricMissing", message="metrics.jsonl has no auc")
     gate_ends_with(scene, measure=Ended(1, said.model_dump_json()))
@@ -489,7 +486,12 @@ ERRORS: list[tuple[str, Callable[[Scene], None], str, str]] = [
         "its evaluation: container judge used more memory than it may",
     ),
     ("the metric is missing", _metric_missing, "MetricMissing", "its evaluation: metrics.jsonl has no auc"),
-    ("the data cannot be read", _stage_failed, "AccessDenied", "its evaluation: as the case says"),
+    (
+        "the data are not what they were",
+        lambda scene: gate_ends_with(scene, stage=_failed_stage("DatasetVersionGone")),
+        "DatasetVersionGone",
+        "its evaluation: as the case says",
+    ),
     (
         "the metric is no number",
         lambda scene: gate_ends(scene, other=1.0),
@@ -545,6 +547,60 @@ def test_a_disrupted_evaluation_begins_anew_at_once() -> None:
     assert phase(scene) == "Evaluating"
     gate_ends(scene, auc=0.9)
     assert phase(scene) == "Starting"
+
+
+def _says_nothing(scene: Scene) -> None:
+    gate_ends_with(scene)
+
+
+OUTSIDE: list[tuple[str, Callable[[Scene], None], str]] = [
+    *(
+        (reason, partial(gate_ends_with, stage=_failed_stage(reason)), reason)
+        for reason in ("AccessDenied", "SecretMissing", "SourceUnreachable", "SourceChanging", "OutOfSpace")
+    ),
+    ("the sidecar says nothing", _says_nothing, "InternalError"),
+]
+
+
+@pytest.mark.parametrize(("happens", "reason"), named(OUTSIDE))
+def test_what_lies_neither_in_the_model_nor_in_the_evaluator_is_tried_again_after_a_while(
+    happens: Callable[[Scene], None], reason: str
+) -> None:
+    scene = challenged(gates=[a_gate()])
+    (first,) = working(scene)
+    happens(scene)
+    assert (phase(scene), scene.standing(DEPLOYMENT)) == ("Evaluating", f"Stalled {reason}")
+    assert "version 1 keeps serving" in scene.message(DEPLOYMENT)
+    assert scene.decide(DEPLOYMENT).look_again_after == 300
+    scene.wait(299)
+    assert settled(scene)
+    scene.wait(1)
+    play(scene)
+    (second,) = working(scene)
+    assert second["metadata"]["uid"] != first["metadata"]["uid"]
+    assert scene.standing(DEPLOYMENT) == "Reconciling Evaluating"
+    gate_ends(scene, auc=0.9)
+    assert phase(scene) == "Starting"
+
+
+def test_an_evaluation_whose_pod_does_not_start_shows() -> None:
+    scene = challenged(gates=[a_gate()])
+    a_waiting_pod_of(scene, working(scene)[0], "ImagePullBackOff", "no such image", "judge")
+    play(scene)
+    assert (phase(scene), scene.standing(DEPLOYMENT)) == ("Evaluating", "Stalled ImagePullFailed")
+    assert "gate holdout: container judge" in scene.message(DEPLOYMENT)
+    assert settled(scene)
+
+
+def test_an_evaluator_that_does_not_end_in_time_is_ended_soon() -> None:
+    scene = challenged(gates=[a_gate()])
+    (job,) = working(scene)
+    a_pod_of(scene, job, phase="Running")
+    scene.say(key_of(job), conditions=[{"type": "FailureTarget", "status": "True", "reason": "DeadlineExceeded"}])
+    clear(scene)
+    play(scene)
+    assert scene.writes == ["delete Pod"]
+    assert job["spec"]["activeDeadlineSeconds"] == 3600
 
 
 def test_a_newer_version_ends_the_evaluation_of_the_one_before() -> None:

@@ -14,16 +14,30 @@ from keelway.api.jobs import MeasureVerdict
 from keelway.api.model_version import Evaluation, ModelVersion
 from keelway.api.reasons import Reason
 from keelway.lifecycle.dataset_inputs import access_to
-from keelway.lifecycle.jobs import JobState, end_overdue, job_state, stop
+from keelway.lifecycle.jobs import JobState, end_overdue, ended_at, job_state, stop
 from keelway.lifecycle.model_deployment.verification import access_to_model
 from keelway.lifecycle.model_deployment.world import World
 from keelway.lifecycle.plan import Delete, RecordStatus
 from keelway.lifecycle.pods import verdict
-from keelway.lifecycle.staged_jobs import work_failure
+from keelway.lifecycle.staged_jobs import Failure, work_failure
 from keelway.manifests.gate_job import MEASURE, GateJob, evaluator_name, gate_job
 from keelway.manifests.staged_pod import pod_input
 
 KEPT = 32
+AGAIN_AFTER = 300
+"""Seconds."""
+ELSEWHERE = frozenset(
+    {
+        Reason.DISRUPTED,
+        Reason.SOURCE_UNREACHABLE,
+        Reason.SOURCE_CHANGING,
+        Reason.ACCESS_DENIED,
+        Reason.SECRET_MISSING,
+        Reason.OUT_OF_SPACE,
+        Reason.INTERNAL_ERROR,
+    }
+)
+"""Reasons that lie neither in the model nor in the evaluator: the evaluation is tried again."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,8 @@ class Measurement:
     metrics: dict[str, float] | None = None
     failure: tuple[Reason, str] | None = None
     waiting: str = ""
+    trouble: Failure | None = None
+    """What keeps it from getting on, where that is more than a matter of time."""
     job: str = ""
     """Name of the Job that somebody waits for."""
     creates: tuple[Manifest, ...] = ()
@@ -88,31 +104,49 @@ def _job(world: World, gate: Gate, model: ModelVersion, data: DatasetVersion) ->
 
 
 def _running(state: JobState) -> Measurement:
-    waiting = state.trouble.message if state.trouble else f"Job {state.name} evaluates"
+    trouble = (state.trouble.reason, state.trouble.message) if state.trouble else None
     return Measurement(
-        waiting=waiting, job=state.name, deletes=end_overdue(state), look_again_after=state.look_again_after
+        waiting=trouble[1] if trouble else f"Job {state.name} evaluates",
+        trouble=trouble,
+        job=state.name,
+        deletes=end_overdue(state),
+        look_again_after=state.look_again_after,
     )
 
 
 def _ended(world: World, gate: Gate, model: ModelVersion, data: DatasetVersion, state: JobState) -> Measurement:
+    found = _outcome(gate, state)
+    if isinstance(found, MeasureVerdict):
+        records = (_record(gate, model, data, found),)
+        return Measurement(waiting="its evaluation is recorded", job=state.name, records=records)
+    if found[0] in ELSEWHERE:
+        return _again(world, state, found)
+    return Measurement(failure=found, job=state.name)
+
+
+def _outcome(gate: Gate, state: JobState) -> MeasureVerdict | Failure:
+    """What was measured, or why nothing was."""
     too_long = f"the evaluation took longer than {gate.timeout}: raise timeout of gate {gate.name}"
-    container = evaluator_name(gate)
-    failure = work_failure(state, container, failed=Reason.EVALUATOR_FAILED, too_long=too_long)
+    if failure := work_failure(state, evaluator_name(gate), failed=Reason.EVALUATOR_FAILED, too_long=too_long):
+        return failure
     said = verdict(state.pods, MEASURE, MeasureVerdict)
-    if failure is None and said is None:
-        failure = (Reason.DISRUPTED, "its sidecar left no verdict")
-    if failure is None and said and said.outcome == "Failed":
-        failure = (Reason.of(said.reason), said.message)
-    if failure is None and said and (missing := _missing(gate, said.metrics)):
+    if said is None:
+        return Reason.INTERNAL_ERROR, "its sidecar left no verdict"
+    if said.outcome == "Failed":
+        return Reason.of(said.reason), said.message
+    if missing := _missing(gate, said.metrics):
         found = ", ".join(sorted(said.metrics)[:20]) or "none"
-        failure = (Reason.METRIC_MISSING, f"there is no number for {missing}, there is: {found}")
-    if failure and failure[0] is Reason.DISRUPTED:
+        return Reason.METRIC_MISSING, f"there is no number for {missing}, there is: {found}"
+    return said
+
+
+def _again(world: World, state: JobState, failure: Failure) -> Measurement:
+    """A node that was lost is no reason to wait; a store may need some time, or somebody's help."""
+    ended = ended_at(state.job)
+    wait = AGAIN_AFTER - (world.now - ended).total_seconds() if ended else 0.0
+    if failure[0] is Reason.DISRUPTED or wait <= 0:
         return Measurement(waiting=failure[1], job=state.name, deletes=stop(state.job, world.seen))
-    if failure or said is None:
-        return Measurement(failure=failure, job=state.name)
-    return Measurement(
-        waiting="its evaluation is recorded", job=state.name, records=(_record(gate, model, data, said),)
-    )
+    return Measurement(waiting=failure[1], trouble=failure, job=state.name, look_again_after=wait)
 
 
 def _record(gate: Gate, model: ModelVersion, data: DatasetVersion, said: MeasureVerdict) -> RecordStatus:

@@ -11,7 +11,7 @@ from keelway.api.gates import Gate, GateResult, MetricBound
 from keelway.api.kinds import Key
 from keelway.api.model_version import ModelVersion
 from keelway.api.reasons import EventReason, Reason
-from keelway.lifecycle.conditions import Fact
+from keelway.lifecycle.conditions import Fact, stalled
 from keelway.lifecycle.dataset_inputs import Unresolved, described, version_of
 from keelway.lifecycle.model_deployment import outcome
 from keelway.lifecycle.model_deployment.evaluation import Measurement, evaluator, measured
@@ -66,6 +66,8 @@ def _passed(world: World, results: tuple[GateResult, ...]) -> Plan:
 def _open(world: World, results: tuple[GateResult, ...], work: Sequence[Measurement]) -> Plan:
     waiting = "; ".join(f"gate {result.name}: {result.message}" for result in results if result.state == "Running")
     standing = outcome.on_the_way(world, Reason.EVALUATING, f"is evaluated: {waiting}")
+    if trouble := next((one.trouble for one in work if one.trouble), None):
+        standing = stalled(trouble[0], standing.message)
     candidate = outcome.candidate(world, "Evaluating", gates=results)
     return Plan(
         "evaluates",

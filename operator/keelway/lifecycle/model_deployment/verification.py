@@ -17,7 +17,7 @@ from keelway.lifecycle.model_deployment.traffic import kept
 from keelway.lifecycle.model_deployment.world import FINAL_REFUSALS, World
 from keelway.lifecycle.plan import Plan
 from keelway.lifecycle.pods import verdict
-from keelway.lifecycle.staged_jobs import Failure, work_failure
+from keelway.lifecycle.staged_jobs import work_failure
 from keelway.manifests.staged_pod import STAGE
 from keelway.manifests.verify_job import verify_job
 
@@ -97,8 +97,7 @@ def _failed(world: World, state: JobState, reason: Reason, message: str) -> Plan
 def _verified(world: World, state: JobState) -> Plan:
     said = verdict(state.pods, STAGE, StageVerdict)
     if said is None:
-        failure: Failure = (Reason.DISRUPTED, "it left no verdict")
-        return _failed(world, state, *failure)
+        return _failed(world, state, Reason.INTERNAL_ERROR, "it left no verdict")
     candidate = outcome.candidate(world, "Evaluating", verified=True)
     message = f"has the recorded digest: {said.files} files, {said.bytes} bytes"
     return Plan(
