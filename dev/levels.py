@@ -40,7 +40,7 @@ PREPARATIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     "unit": (
         (PYTHON, "-m", "dev.gobuild", "versitygw", "fake-gcs-server"),
         (PYTHON, "-m", "dev.azurite"),
-        (PYTHON, "-m", "dev.environments", "mlflow"),
+        (PYTHON, "-m", "dev.environments", "mlflow", "kserve"),
     ),
     "apiserver": (
         (PYTHON, "-m", "dev.gobuild", "etcd", "kube-apiserver", "kube-controller-manager", "kubeadm", "kubectl"),

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from keelway.api.base import Manifest
 from keelway.api.digests import digest
-from keelway.api.model_deployment import ModelDeployment, Route
+from keelway.api.model_deployment import ModelDeployment, Route, Serving
 from keelway.api.model_version import ModelVersion
 from keelway.api.resource import FOR_ANNOTATION
 from keelway.manifests.metadata import child_metadata, for_annotation, labels_for
 from keelway.manifests.names import INFERENCE_SERVICE_NAME_LIMIT, child_name
+from keelway.manifests.served_name import served_name
+from keelway.manifests.server_container import SERVER_PORT, predictor_container, transformer_container
 
 REVISION_ANNOTATION = "keelway.dev/revision"
 ISVC_LABEL = "serving.kserve.io/inferenceservice"
-SERVER_PORT = 8080
+COMPONENT_LABEL = "component"
+"""KServe's, on pods: predictor or transformer."""
+TRANSFORMED = re.compile(r"-v[0-9]+t-[0-9a-f]{8}$")
+CAME_LATER = ("container", "transformer", "scheduling")
+"""Fields of `serving` that the first servers were made without."""
 CANDIDATE_HEADER = "x-keelway-candidate"
 """A request with this header at `true` goes to the candidate, whatever its weight."""
 
@@ -25,7 +32,15 @@ def revision(deployment: ModelDeployment, version: ModelVersion) -> str:
     """Hash of all that makes a server what it is, but for how many replicas there are."""
     serving = deployment.spec.serving.model_copy(update={"min_replicas": 1, "max_replicas": 1})
     artifact, number = version.spec.artifact.to_json(), version.spec.version
-    return digest([deployment.name, artifact, number, serving.to_json(), _autoscaler(deployment)])
+    return digest([deployment.name, artifact, number, _said(serving), _autoscaler(deployment)])
+
+
+def _said(serving: Serving) -> dict[str, Any]:
+    """Without the fields that came later, where they say nothing: else an upgrade would replace every server."""
+    nothing = Serving().to_json()
+    return {
+        name: value for name, value in serving.to_json().items() if name not in CAME_LATER or value != nothing[name]
+    }
 
 
 def _autoscaler(deployment: ModelDeployment) -> str:
@@ -35,10 +50,13 @@ def _autoscaler(deployment: ModelDeployment) -> str:
 
 
 def inference_service_name(deployment: ModelDeployment, version: ModelVersion) -> str:
-    """`<deployment>-v<N>-<hash8>`: another version or another way to serve is another InferenceService."""
+    """`<deployment>-v<N>-<hash8>`: another version or another way to serve is another InferenceService.
+
+    With a transformer it is `-v<N>t-`: who has no more than the name must know where its requests go.
+    """
     name = child_name(
         deployment.name,
-        f"v{version.spec.version}",
+        f"v{version.spec.version}{'t' if deployment.spec.serving.transformer else ''}",
         revision(deployment, version)[:8],
         limit=INFERENCE_SERVICE_NAME_LIMIT,
     )
@@ -59,7 +77,22 @@ def inference_service(deployment: ModelDeployment, version: ModelVersion, *, at_
             "serving.kserve.io/autoscalerClass": _autoscaler(deployment),
         },
     )
-    predictor: dict[str, Any] = {
+    component = _component(deployment, version, at_least)
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": metadata,
+        "spec": {
+            "predictor": {**component, **_predictor(deployment, version)},
+            **({"transformer": {**component, **_transformer(deployment, version)}} if serving.transformer else {}),
+        },
+    }
+
+
+def _component(deployment: ModelDeployment, version: ModelVersion, at_least: int) -> dict[str, Any]:
+    """What predictor and transformer have in common."""
+    serving, scheduling = deployment.spec.serving, deployment.spec.serving.scheduling
+    return {
         "annotations": {
             REVISION_ANNOTATION: revision(deployment, version)[:12],
             FOR_ANNOTATION: for_annotation(deployment),
@@ -69,15 +102,20 @@ def inference_service(deployment: ModelDeployment, version: ModelVersion, *, at_
         "maxReplicas": serving.max_replicas,
         # Also for the container that KServe adds to fetch the model, which states none of its own.
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-        "model": _model(deployment, version),
         **({"serviceAccountName": serving.service_account_name} if serving.service_account_name else {}),
+        **({"nodeSelector": scheduling.node_selector} if scheduling.node_selector else {}),
+        **({"tolerations": list(scheduling.tolerations)} if scheduling.tolerations else {}),
     }
-    return {
-        "apiVersion": "serving.kserve.io/v1beta1",
-        "kind": "InferenceService",
-        "metadata": metadata,
-        "spec": {"predictor": predictor},
-    }
+
+
+def _predictor(deployment: ModelDeployment, version: ModelVersion) -> dict[str, Any]:
+    if deployment.spec.serving.container:
+        return {"containers": [predictor_container(deployment, version)]}
+    return {"model": _model(deployment, version)}
+
+
+def _transformer(deployment: ModelDeployment, version: ModelVersion) -> dict[str, Any]:
+    return {"containers": [transformer_container(deployment, version)]}
 
 
 def _model(deployment: ModelDeployment, version: ModelVersion) -> dict[str, Any]:
@@ -86,24 +124,32 @@ def _model(deployment: ModelDeployment, version: ModelVersion) -> dict[str, Any]
         "name": artifact.format.name,
         **({"version": artifact.format.version} if artifact.format.version else {}),
     }
+    named = served_name(deployment, version)
     return {
         "modelFormat": model_format,
         "protocolVersion": serving.protocol,
         "storageUri": artifact.uri,
-        "env": [{"name": "MODEL_VERSION", "value": str(version.spec.version)}, *_served_name_variable(deployment)],
-        **({"args": [f"--model_name={deployment.name}"]} if not _is_mlserver(deployment) else {}),
+        **named,
+        "env": [{"name": "MODEL_VERSION", "value": str(version.spec.version)}, *named.get("env", [])],
         **({"runtime": serving.runtime} if serving.runtime else {}),
         **({"resources": serving.resources} if serving.resources else {}),
     }
 
 
-def _is_mlserver(deployment: ModelDeployment) -> bool:
-    """MLServer takes the served name from its environment and no arguments; KServe's Python servers the reverse."""
-    return "mlserver" in deployment.spec.serving.runtime
+def has_transformer(inference_service: str) -> bool:
+    """Whether a transformer stands in front of the model. The spec may have changed since, the name did not."""
+    return bool(TRANSFORMED.search(inference_service))
 
 
-def _served_name_variable(deployment: ModelDeployment) -> list[dict[str, str]]:
-    return [{"name": "MLSERVER_MODEL_NAME", "value": deployment.name}] if _is_mlserver(deployment) else []
+def components(inference_service: str) -> tuple[str, ...]:
+    """Names of the Deployments, and of the Services, that KServe makes of an InferenceService."""
+    parts = ("predictor", "transformer") if has_transformer(inference_service) else ("predictor",)
+    return tuple(f"{inference_service}-{part}" for part in parts)
+
+
+def entry_service(inference_service: str) -> str:
+    """Name of the Service that takes the requests: the transformer's, where there is one."""
+    return components(inference_service)[-1]
 
 
 def service(deployment: ModelDeployment, inference_service: str) -> Manifest:
@@ -113,10 +159,16 @@ def service(deployment: ModelDeployment, inference_service: str) -> Manifest:
         "kind": "Service",
         "metadata": child_metadata(deployment, deployment.name),
         "spec": {
-            "selector": {ISVC_LABEL: inference_service},
+            "selector": _entry_pods(inference_service),
             "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": SERVER_PORT}],
         },
     }
+
+
+def _entry_pods(inference_service: str) -> dict[str, str]:
+    """Labels of the pods that take the requests."""
+    pods = {ISVC_LABEL: inference_service}
+    return {**pods, COMPONENT_LABEL: "transformer"} if has_transformer(inference_service) else pods
 
 
 @dataclass(frozen=True)
@@ -150,4 +202,4 @@ def http_route(deployment: ModelDeployment, route: Route, backends: Sequence[Bac
 
 
 def _backend(one: Backend) -> dict[str, Any]:
-    return {"name": f"{one.inference_service}-predictor", "port": 80, "weight": one.weight}
+    return {"name": entry_service(one.inference_service), "port": 80, "weight": one.weight}

@@ -9,6 +9,7 @@ from keelway.api.model_deployment import ModelDeployment
 from keelway.api.rollout import SmokeRequest
 from keelway.manifests.names import child_name, hash8
 from keelway.manifests.plain_job import plain_job
+from keelway.manifests.serving import entry_service
 from keelway.manifests.worker_container import worker_container
 
 SMOKE = "smoke"
@@ -21,7 +22,7 @@ def smoke_job(
 ) -> Manifest:
     """The Job for one attempt; its verdict is a SmokeVerdict."""
     smoke = deployment.spec.rollout.smoke
-    base = f"http://{inference_service}-predictor.{deployment.namespace}.svc"
+    base = f"http://{entry_service(inference_service)}.{deployment.namespace}.svc"
     order = SmokeOrder(
         calls=tuple(_call(base, request) for request in smoke.requests), max_seconds=seconds(smoke.max_latency)
     )

@@ -90,8 +90,8 @@ def version(number: int) -> ModelVersion:
 
 
 def test_names_of_inference_services_are_stable() -> None:
-    assert inference_service_name(deployment(), version(4)) == "churn-v4-eb47e00d"
-    assert revision(deployment(), version(4))[:8] == "eb47e00d"
+    assert inference_service_name(deployment(), version(4)) == "churn-v4-c6dcb859"
+    assert revision(deployment(), version(4))[:8] == "c6dcb859"
 
 
 def test_replicas_make_no_other_inference_service_and_everything_else_does() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from keelway.api.base import Manifest
-from keelway.api.model_deployment import ModelDeployment
+from keelway.api.model_deployment import ModelDeployment, Route
 from keelway.api.model_version import ModelVersion
-from keelway.manifests.serving import http_route, inference_service, revision, service
+from keelway.manifests.serving import Backend, http_route, inference_service, revision, service
 from tests.unit.lifecycle.builders import a_model_deployment, a_model_version, a_route
 
 
@@ -42,12 +42,6 @@ def test_a_format_with_a_version_keeps_it() -> None:
     manifest["spec"]["artifact"]["format"] = {"name": "sklearn", "version": "1"}
     made = inference_service(deployment(), ModelVersion.model_validate(manifest))
     assert made["spec"]["predictor"]["model"]["modelFormat"] == {"name": "sklearn", "version": "1"}
-
-
-def test_mlserver_takes_the_served_name_from_its_environment() -> None:
-    model = predictor(runtime="kserve-mlserver")["model"]
-    assert {"name": "MLSERVER_MODEL_NAME", "value": "churn"} in model["env"]
-    assert "args" not in model
 
 
 def test_what_the_spec_says_about_serving_is_passed_on() -> None:
@@ -84,7 +78,7 @@ def test_pods_carry_the_revision_that_proves_them_and_are_found_by_label() -> No
     [
         inference_service(deployment(), VERSION),
         service(deployment(), "churn-v4-01234567"),
-        http_route(deployment(), ModelDeployment.model_validate(a_model_deployment(route=a_route())).spec.route, "x"),  # type: ignore[arg-type]
+        http_route(deployment(), Route.model_validate(a_route()), [Backend("x", 100)]),
     ],
     ids=lambda made: made["kind"],
 )
@@ -104,27 +98,3 @@ def test_the_service_has_the_deployments_name_and_selects_one_version() -> None:
     assert made["metadata"]["name"] == "churn"
     assert made["spec"]["selector"] == {"serving.kserve.io/inferenceservice": "churn-v4-01234567"}
     assert made["spec"]["ports"] == [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}]
-
-
-def route(**fields: Any) -> Manifest:
-    of = deployment(route=a_route(**fields))
-    assert of.spec.route is not None
-    spec: Manifest = http_route(of, of.spec.route, "churn-v4-01234567")["spec"]
-    return spec
-
-
-def test_the_route_sends_everything_below_its_path_to_one_version() -> None:
-    spec = route(path="/churn")
-    assert spec["parentRefs"] == [{"name": "public", "namespace": "infra"}]
-    assert spec["hostnames"] == ["churn.example.com"]
-    (rule,) = spec["rules"]
-    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/churn"}}]
-    assert rule["backendRefs"] == [{"name": "churn-v4-01234567-predictor", "port": 80, "weight": 100}]
-
-
-def test_a_gateway_without_a_namespace_is_in_the_deployments_own() -> None:
-    assert route(gateway={"name": "local"})["parentRefs"] == [{"name": "local", "namespace": "ml"}]
-
-
-def test_a_route_without_hostnames_has_none() -> None:
-    assert "hostnames" not in route(hostnames=[])

@@ -12,6 +12,7 @@ from keelway.api.rollout import Analysis, AnalysisStatus, Measured, MetricCheck
 from keelway.lifecycle.conditions import shortened
 from keelway.lifecycle.model_deployment.world import World
 from keelway.lifecycle.plan import MetricAnswer, MetricQuery
+from keelway.manifests.serving import entry_service
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _query(world: World, analysis: Analysis, check: MetricCheck, version: int, b
 def filled_in(query: str, deployment: ModelDeployment, inference_service: str, version: int) -> str:
     """A query with the candidate's names in the places of its variables."""
     names = {
-        "service": f"{inference_service}-predictor",
+        "service": entry_service(inference_service),
         "inferenceService": inference_service,
         "version": str(version),
         "namespace": deployment.namespace,

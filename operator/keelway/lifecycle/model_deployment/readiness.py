@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keelway.api.base import Manifest
@@ -12,7 +12,7 @@ from keelway.lifecycle.conditions import last_words, shortened
 from keelway.lifecycle.plan import Observed
 from keelway.lifecycle.pods import Trouble, trouble
 from keelway.lifecycle.staged_jobs import Failure
-from keelway.manifests.serving import REVISION_ANNOTATION
+from keelway.manifests.serving import REVISION_ANNOTATION, components
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,33 @@ class Readiness:
 
 
 def readiness(seen: Observed, namespace: str, inference_service: str, revision: str) -> Readiness:
-    """Look at the InferenceService, its Deployment and its pods."""
+    """Look at the InferenceService, its Deployments and its pods."""
     key = Key("InferenceService", namespace, inference_service)
     server = seen.get(key)
     if server is None:
         return Readiness(False, waiting_for="the InferenceService to be made", there=False)
-    deployment = seen.get(Key("Deployment", namespace, f"{inference_service}-predictor"))
-    available = int((deployment or {}).get("status", {}).get("availableReplicas", 0))
-    if missing := _unproved(server, deployment, revision):
-        return Readiness(False, _trouble(server, deployment, seen.about(key, "Pod")), missing, available=available)
+    deployments = {name: seen.get(Key("Deployment", namespace, name)) for name in components(inference_service)}
+    available = min(_available(deployment) for deployment in deployments.values())
+    if missing := _unproved(server, deployments, revision):
+        return Readiness(
+            False, _trouble(server, deployments.values(), seen.about(key, "Pod")), missing, available=available
+        )
     return Readiness(True, available=available)
 
 
-def _unproved(server: Manifest, deployment: Manifest | None, revision: str) -> str:
+def _available(deployment: Manifest | None) -> int:
+    return int((deployment or {}).get("status", {}).get("availableReplicas", 0))
+
+
+def _unproved(server: Manifest, deployments: Mapping[str, Manifest | None], revision: str) -> str:
     """What the proof still lacks; nothing when it is whole."""
+    for name, deployment in deployments.items():
+        if missing := _missing(deployment, revision):
+            return f"{missing} ({name.rpartition('-')[2]})" if len(deployments) > 1 else missing
+    return "" if _is_ready(server) else "the InferenceService to be Ready"
+
+
+def _missing(deployment: Manifest | None, revision: str) -> str:
     if deployment is None:
         return "KServe to make the Deployment"
     wanted, status = deployment["spec"].get("replicas", 1), deployment.get("status", {})
@@ -60,7 +73,7 @@ def _unproved(server: Manifest, deployment: Manifest | None, revision: str) -> s
         return "Kubernetes to see the Deployment's newest generation"
     if not wanted == status.get("updatedReplicas", 0) == status.get("availableReplicas", 0):
         return f"{wanted} replicas, of which {status.get('availableReplicas', 0)} are available"
-    return "" if _is_ready(server) else "the InferenceService to be Ready"
+    return ""
 
 
 def _is_ready(server: Manifest) -> bool:
@@ -68,9 +81,10 @@ def _is_ready(server: Manifest) -> bool:
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
-def _trouble(server: Manifest, deployment: Manifest | None, pods: Sequence[Manifest]) -> Trouble | None:
+def _trouble(server: Manifest, deployments: Iterable[Manifest | None], pods: Sequence[Manifest]) -> Trouble | None:
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-    return _crash(alive) or trouble(alive) or _refused(deployment) or _kserve_trouble(server)
+    refused = (_refused(deployment) for deployment in deployments)
+    return _crash(alive) or trouble(alive) or next(filter(None, refused), None) or _kserve_trouble(server)
 
 
 def _refused(deployment: Manifest | None) -> Trouble | None:
