@@ -87,6 +87,18 @@ def test_the_word_is_not_taken_back(approval: dict[str, Any]) -> None:
     assert of_candidate(scene)["approved"]["value"] == "2"
 
 
+def test_who_gave_the_word_is_recorded() -> None:
+    scene = challenged(approval=MANUAL)
+    manifest = scene.get(DEPLOYMENT)
+    fields = {"f:spec": {"f:approval": {"f:approved": {}}}}
+    given = {"manager": "argocd-controller", "operation": "Apply", "time": "2026-03-01T12:00:00Z", "fieldsV1": fields}
+    spec = {**manifest["spec"], "approval": {**MANUAL, "approved": "2"}}
+    scene.put({**manifest, "metadata": {**manifest["metadata"], "managedFields": [given]}, "spec": spec})
+    scene.look(DEPLOYMENT)
+    assert of_candidate(scene)["approved"]["by"] == "argocd-controller"
+    assert scene.condition(DEPLOYMENT, "Approved")["message"] == "version 2 is approved by argocd-controller"
+
+
 def test_the_word_stands_in_the_history_when_the_version_has_taken_over() -> None:
     scene = challenged(approval={**MANUAL, "approved": "2"}, rollout={"steps": []})
     given = of_candidate(scene)["approved"]["at"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from keelway.api.durations import to_timestamp
 from keelway.api.gates import Approved
 from keelway.api.reasons import EventReason, Reason
-from keelway.lifecycle.conditions import Fact, ready
+from keelway.lifecycle.conditions import Fact, ready, working
 from keelway.lifecycle.model_deployment import outcome
-from keelway.lifecycle.model_deployment.outcome import APPROVED
+from keelway.lifecycle.model_deployment.outcome import APPROVED, PROGRESSING
 from keelway.lifecycle.model_deployment.traffic import kept
 from keelway.lifecycle.model_deployment.world import World
 from keelway.lifecycle.plan import Plan
@@ -21,24 +21,26 @@ def awaiting_approval(world: World) -> Plan | None:
         return None
     if approval.approved in (str(version.spec.version), version.name):
         return _approved(world)
-    number = version.spec.version
+    return _waiting(world)
+
+
+def _waiting(world: World) -> Plan:
+    number, live = world.wanted.spec.version, world.deployment.status.live
     message = f'version {number} waits for approval: set spec.approval.approved to "{number}"'
-    standing = outcome.on_the_way(
-        world, Reason.AWAITING_APPROVAL, "waits for approval: name it in spec.approval.approved"
-    )
-    if live := world.deployment.status.live:
+    if live:
         # What serves is as it should be; it is people who are waited for.
         standing = ready(Reason.AWAITING_APPROVAL, f"version {live.version} serves; {message}")
+    else:
+        standing = working(Reason.AWAITING_APPROVAL, message)
+    facts = (
+        Fact(APPROVED, "False", Reason.AWAITING_APPROVAL, message),
+        Fact(PROGRESSING, "True", Reason.AWAITING_APPROVAL, message),
+    )
     candidate = outcome.candidate(world, "AwaitingApproval")
     return Plan(
         "awaits approval",
         applies=kept(world),
-        status=outcome.status(
-            world,
-            standing.also(Fact(APPROVED, "False", Reason.AWAITING_APPROVAL, message)),
-            candidate=candidate,
-            **outcome.soak_over(world),
-        ),
+        status=outcome.status(world, standing.also(*facts), candidate=candidate, **outcome.soak_over(world)),
         deletes=(*world.unwanted(keep_target=False), *world.superseded()),
         events=outcome.phase_event(world, candidate, EventReason.AWAITING_APPROVAL, message),
         look_again_after=outcome.soonest(world.soaking_for),
