@@ -106,11 +106,11 @@ def serving(world: World) -> Plan | None:
 def _wrong(world: World, soaking: SoakingVersion, look: Looked | None) -> Failure | None:
     """Why the version before, which is warm still, should serve again."""
     analysis, found = world.deployment.spec.rollout.analysis, world.readiness
+    if not available(world, soaking.inference_service):
+        return None
     if look and analysis and look.failed(analysis):
         return Reason.ANALYSIS_FAILED, f"{look.problems} at 100 %"
-    if found.available or not available(world, soaking.inference_service):
-        return None
-    return found.failure
+    return None if found.available else found.failure
 
 
 def _look(world: World) -> Looked | None:

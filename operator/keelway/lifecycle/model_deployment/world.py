@@ -171,13 +171,13 @@ class World:
         return seconds(self.deployment.spec.rollout.progress_deadline) - self.in_phase_for
 
     def unwanted(self, *, keep_target: bool = True) -> tuple[Delete, ...]:
-        """InferenceServices that neither serve, nor start, nor soak, and a route that is not asked for."""
+        """A route that is not asked for, then InferenceServices that neither serve, nor start, nor soak."""
         status = self.deployment.status
         kept = {part.inference_service for part in (status.live, status.soaking) if part}
         kept |= {self.target_service} if keep_target else set()
         servers = [server for server in self._mine("InferenceService") if server["metadata"]["name"] not in kept]
         routes = [] if self.deployment.spec.route else self._mine("HTTPRoute")
-        return tuple(Delete.of(manifest) for manifest in (*servers, *routes))
+        return tuple(Delete.of(manifest) for manifest in (*routes, *servers))
 
     def superseded(self, *wanted: str) -> tuple[Delete, ...]:
         """Jobs that still run though nobody waits for them; `wanted` are the names of those that somebody does."""
