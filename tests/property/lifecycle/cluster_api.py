@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from keelway.api.base import Manifest
@@ -11,7 +12,7 @@ from keelway.api.durations import to_timestamp
 from keelway.api.kinds import Key
 from keelway.engine.errors import NotFoundError
 from tests.property.engine.harness import EPOCH
-from tests.property.engine.memory_api import MemoryApi, Stored
+from tests.property.engine.memory_api import MemoryApi, Stored, T
 
 
 def virtual_now() -> datetime:
@@ -25,12 +26,24 @@ class ClusterApi(MemoryApi):
     def __init__(self) -> None:
         super().__init__()
         self._incarnations: Counter[Key] = Counter()
+        self.ours = False
+        """Whether the change that watchers hear of is the operator's."""
 
     def list(self, kind: str) -> tuple[list[Manifest], int]:
         """As it is, without a copy: what is stored is never changed in place here, and relists are most of a story."""
         if kind in self.unserved:
             raise NotFoundError(f"{kind} is not served", status=404)
         return [self.objects[key].manifest for key in sorted(self.objects) if key.kind == kind], self.version
+
+    async def _request(self, verb: str, key: Key, action: Callable[[], T]) -> T:
+        def ours() -> T:
+            self.ours = True
+            try:
+                return action()
+            finally:
+                self.ours = False
+
+        return await super()._request(verb, key, ours)
 
     def _commit(self, type_: str, key: Key, stored: Stored) -> Manifest:
         stored.manifest = {**stored.manifest, "metadata": {**stored.manifest["metadata"]}}

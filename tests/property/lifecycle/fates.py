@@ -42,6 +42,26 @@ class ServerFate:
 
     seconds: float = 8.0
     loads: bool = True
+    crashes_after: float | None = None
+    """Seconds with traffic after which they crash and stay down."""
+
+
+Sample: TypeAlias = Literal["good", "bad", "none", "nan", "down"]
+"""What Prometheus has to say: of a version, or at all."""
+
+
+@dataclass(frozen=True)
+class ModelFate:
+    """How good one version of a model is."""
+
+    score: float = 0.9
+    """What an evaluator finds."""
+    answers: bool = True
+    """Whether its servers answer smoke requests as they should."""
+    sample: Sample = "good"
+    """What its metrics are like under traffic."""
+    worse_from: int = 0
+    """Weight below which they are good all the same."""
 
 
 @dataclass
@@ -52,7 +72,7 @@ class Fates:
     """Of the observe Jobs, in the order in which their pods start."""
     trials: Mapping[tuple[int, int], Sequence[Fate]] = field(default_factory=dict)
     """(trial, attempt) to the fates of the pods of Jobs of that name, in order; shared by all runs."""
-    servers: Mapping[int, ServerFate] = field(default_factory=dict)
+    servers: dict[int, ServerFate] = field(default_factory=dict)
     """By model version."""
     slow_gateway: float = 1.0
     """Seconds until a route is accepted."""
@@ -62,6 +82,14 @@ class Fates:
     """Of the Jobs that train again from a record, in the order in which their pods start."""
     sweeps: Sequence[Fate] = ()
     """Of the Jobs that delete models, in the order in which their pods start."""
+    verifications: Sequence[Fate] = ()
+    """Of the Jobs that compare a model with its record, in the order in which their pods start."""
+    evaluations: Sequence[Fate] = ()
+    """Of the Jobs of gates, in the order in which their pods start."""
+    smokes: Sequence[Fate] = ()
+    """Of the Jobs that send smoke requests, in the order in which their pods start."""
+    models: dict[int, ModelFate] = field(default_factory=dict)
+    """By version."""
     training: Callable[[int], Fate] = lambda _trial: CALM
     """Of pods of a trial whose fate is not stated otherwise."""
     _begun: Counter[object] = field(default_factory=Counter)
@@ -85,6 +113,22 @@ class Fates:
     def of_sweep(self) -> Fate:
         """Fate of the next pod that deletes models."""
         return self._next("sweeps", self.sweeps)
+
+    def of_verification(self) -> Fate:
+        """Fate of the next pod that compares a model with its record."""
+        return self._next("verifications", self.verifications)
+
+    def of_evaluation(self) -> Fate:
+        """Fate of the next pod of a gate."""
+        return self._next("evaluations", self.evaluations)
+
+    def of_smoke(self) -> Fate:
+        """Fate of the next pod that sends smoke requests."""
+        return self._next("smokes", self.smokes)
+
+    def of_model(self, version: int) -> ModelFate:
+        """How good a model version is."""
+        return self.models.get(version, ModelFate())
 
     def _next(self, whose: object, fates: Sequence[Fate], otherwise: Fate = CALM) -> Fate:
         number = self._begun[whose]

@@ -19,7 +19,7 @@ from tests.property.lifecycle.curves import relayed
 from tests.property.lifecycle.fates import Fate, Fates
 from tests.property.lifecycle.lake import Lake
 from tests.property.lifecycle.mounts import mounted
-from tests.property.lifecycle.pod_ends import containers, end_of, followed
+from tests.property.lifecycle.pod_ends import containers, end_of, followed, is_verification, verified
 
 SCHEDULING_SECONDS = 1.0
 BOOKKEEPING_SECONDS = 0.5
@@ -37,6 +37,8 @@ class JobController:
         self._api = api
         self._lake = lake
         self._fates = fates
+        self.verified: dict[str, bool] = {}
+        """URI of each model whose bytes were ever compared with its record, to whether they were the same at last."""
 
     def heard(self, happened: Happened) -> None:
         """A Job was made: its pod comes. A pod was deleted: its Job has failed."""
@@ -70,6 +72,12 @@ class JobController:
             return self._fates.of_derivation()
         if "sweep" in names:
             return self._fates.of_sweep()
+        if "smoke" in names:
+            return self._fates.of_smoke()
+        if "measure" in names:
+            return self._fates.of_evaluation()
+        if is_verification(job["spec"]["template"]):
+            return self._fates.of_verification()
         if RUN_ANNOTATION not in job["metadata"]["annotations"]:
             return self._fates.of_reproduction()
         said = facts(job)
@@ -121,7 +129,9 @@ class JobController:
         self._set(job, {"conditions": [ended], **completion})
 
     def _ended(self, pod: Manifest, fate: Fate) -> Manifest:
-        ended = end_of(pod, fate, self._lake, {spec["name"]: self._mounted(pod, spec) for spec in containers(pod)})
+        seen = {spec["name"]: self._mounted(pod, spec) for spec in containers(pod)}
+        ended = end_of(pod, fate, self._lake, seen, self._fates.of_model)
+        self.verified |= verified(pod, ended)
         for container, log in ended.logs.items():
             self._api.logs[uid_of(pod), container] = log
         return ended.status

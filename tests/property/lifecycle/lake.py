@@ -18,6 +18,7 @@ from keelway.api.jobs import (
     CollectOrder,
     CollectVerdict,
     Column,
+    FailureReason,
     File,
     FileFormat,
     Identity,
@@ -29,6 +30,7 @@ from keelway.api.jobs import (
     RecordOrder,
     SplitRows,
     SplitRule,
+    StagedModel,
     StageInput,
     StageOrder,
     StageVerdict,
@@ -126,10 +128,19 @@ class Lake:
 
     def stage(self, order: StageOrder, mounted: Mounted) -> StageVerdict:
         """What `stage` says."""
+        if order.model and (said := self._other_model(order.model)):
+            return said
         for given in order.inputs:
             if said := self._refused(given, mounted):
                 return said
         return StageVerdict(outcome="Staged", files=2, bytes=1, rows=1)
+
+    def _other_model(self, wanted: StagedModel) -> StageVerdict | None:
+        there = self.models.get(place(wanted.location).rstrip("/"))
+        if there == wanted.digest:
+            return None
+        reason: FailureReason = "ArtifactDigestMismatch" if there else "ArtifactMissing"
+        return StageVerdict(outcome="Failed", reason=reason, message="its files are not those that were recorded")
 
     def _refused(self, given: StageInput, mounted: Mounted) -> StageVerdict | None:
         files = listed(given.manifest, mounted)

@@ -14,11 +14,9 @@ from keelway.engine.objects import controller, key_of
 from keelway.lifecycle.experiment.trials import FINAL, facts, rows_of
 from keelway.lifecycle.routing import subjects
 from keelway.manifests.derive_job import DERIVATION_ANNOTATION
-from keelway.manifests.serving import ISVC_LABEL
 from keelway.manifests.trial_job import RUN_ANNOTATION
 from tests.property.engine.memory_api import Happened
 from tests.property.lifecycle.cluster_api import ClusterApi
-from tests.property.lifecycle.kserve import KServe
 from tests.property.lifecycle.lake import Lake
 
 STATUS_BYTES = 16 * 1024
@@ -30,26 +28,21 @@ class Oracles:
     """Watches every change; `broken` collects what should not have happened."""
 
     api: ClusterApi
-    kserve: KServe
     lake: Lake
     broken: list[str] = field(default_factory=list)
     statuses: dict[Key, Manifest] = field(default_factory=dict)
-    routed: dict[Key, str] = field(default_factory=dict)
 
     def heard(self, happened: Happened) -> None:
         """Judge one change."""
         manifest, kind = happened.manifest, happened.manifest["kind"]
         if happened.type == "DELETED":
             self.statuses.pop(key_of(manifest), None)
-            self.routed.pop(key_of(manifest), None)
         elif kind in OWN:
             self._status(manifest)
             if (kind, happened.type) == ("ModelVersion", "ADDED"):
                 self._model_is_there(manifest)
         elif kind == "Job" and happened.type == "ADDED":
             self._job_begins(manifest)
-        elif kind in ("Service", "HTTPRoute"):
-            self._traffic(manifest)
 
     def _status(self, manifest: Manifest) -> None:
         key, status = key_of(manifest), manifest.get("status")
@@ -106,7 +99,7 @@ class Oracles:
     def _model_is_there(self, model: Manifest) -> None:
         """A model that a run made is recorded while its bytes are there."""
         uri = model["spec"]["artifact"]["uri"]
-        if model["spec"]["producedBy"].get("experiment") and uri not in self.lake.models:
+        if model["spec"].get("producedBy", {}).get("experiment") and uri not in self.lake.models:
             self.broken.append(f"{model['metadata']['name']} was recorded although {uri} is not there")
 
     def lost(self, uri: str) -> None:
@@ -129,29 +122,9 @@ class Oracles:
             status = (stored.manifest.get("status") or {}) if key.kind == "ModelDeployment" else {}
             yield from (status[role] for role in ("live", "candidate", "soaking") if status.get(role))
 
-    def _traffic(self, manifest: Manifest) -> None:
-        """All the traffic goes to one set of servers, and only those that were proved ready get it anew."""
-        key, shares = key_of(manifest), dict(weights(manifest))
-        if sum(shares.values()) != 100:
-            self.broken.append(f"{key} has weights {shares}")
-        server = max(shares, key=lambda name: shares[name])
-        if server != self.routed.get(key) and server not in self.kserve.proved:
-            self.broken.append(f"{key} sends traffic to {server}, which is not ready")
-        self.routed[key] = server
-
 
 def _is_of_running(run: Manifest, uri: str) -> bool:
     return run.get("state") == "Running" and uri.startswith(f"{run.get('artifacts') or uri}/")
-
-
-def weights(manifest: Manifest) -> Iterator[tuple[str, int]]:
-    """(InferenceService, weight) of a Service or a route."""
-    if manifest["kind"] == "Service":
-        yield manifest["spec"]["selector"][ISVC_LABEL], 100
-        return
-    for rule in manifest["spec"]["rules"]:
-        for backend in rule["backendRefs"]:
-            yield backend["name"].removesuffix("-predictor"), backend["weight"]
 
 
 def wrongs(manifest: Manifest, before: Mapping[str, object]) -> Iterator[str]:

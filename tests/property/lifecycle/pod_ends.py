@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,13 @@ from keelway.api.curves import Curve
 from keelway.api.jobs import (
     ORDER_VARIABLE,
     CollectOrder,
+    MeasureOrder,
+    MeasureVerdict,
     ObserveOrder,
     ObserveVerdict,
     RecordOrder,
+    SmokeOrder,
+    SmokeVerdict,
     StageOrder,
     StageVerdict,
     SweepOrder,
@@ -23,8 +28,8 @@ from keelway.api.jobs import (
     TransformVerdict,
 )
 from tests.property.lifecycle.curves import curve
-from tests.property.lifecycle.fates import Fate
-from tests.property.lifecycle.lake import Lake, Mounted, value_of
+from tests.property.lifecycle.fates import Fate, ModelFate
+from tests.property.lifecycle.lake import Lake, Mounted, place, value_of
 
 CODES = {"fails": 1, "out_of_memory": 137, "evicted": 143}
 EMPTY = Lake()
@@ -39,9 +44,16 @@ class Ended:
     logs: Mapping[str, str]
 
 
-def end_of(pod: Manifest, fate: Fate, lake: Lake, mounted: Mapping[str, Mounted]) -> Ended:
-    """How this pod ends; `mounted` are the files that its containers see, by container."""
+def end_of(
+    pod: Manifest, fate: Fate, lake: Lake, mounted: Mapping[str, Mounted], quality: Callable[[int], ModelFate]
+) -> Ended:
+    """How this pod ends; `mounted` are the files that its containers see, by container, and `quality` says how good a
+    version of a model is."""
     names = {spec["name"] for spec in containers(pod)}
+    if "smoke" in names:
+        return _smoked(pod, fate, quality)
+    if is_verification(pod):
+        return _verified(pod, fate, lake, mounted["stage"])
     if "observe" in names:
         return _observed(pod, fate, lake, mounted["observe"])
     if "sweep" in names:
@@ -52,6 +64,8 @@ def end_of(pod: Manifest, fate: Fate, lake: Lake, mounted: Mapping[str, Mounted]
         return Ended(_terminal("Failed", [stage], []), {})
     if "record" in names:
         return _derived(pod, fate, lake, mounted["record"], stage)
+    if "measure" in names:
+        return _measured(pod, fate, stage, quality)
     return _trained(pod, fate, lake, stage)
 
 
@@ -81,6 +95,54 @@ def _staged(pod: Manifest, fate: Fate, lake: Lake, mounted: Mounted) -> StageVer
         reason = "DatasetVersionGone" if fate.end == "data_gone" else "SourceUnreachable"
         return StageVerdict(outcome="Failed", reason=reason, message="as fated")
     return lake.stage(StageOrder.model_validate(order(pod, "stage")), mounted)
+
+
+def is_verification(pod: Manifest) -> bool:
+    """Whether it reads a model and does nothing else."""
+    return [spec["name"] for spec in containers(pod)] == ["stage"]
+
+
+def _verified(pod: Manifest, fate: Fate, lake: Lake, mounted: Mounted) -> Ended:
+    if code := CODES.get(fate.end):
+        return Ended(_terminal("Failed", [], [_container("stage", code, reason=_reason(fate))]), {})
+    verdict = _staged(pod, fate, lake, mounted)
+    failed = verdict.outcome == "Failed"
+    text = "" if fate.end == "says_nothing" else said(verdict)
+    return Ended(_terminal("Failed" if failed else "Succeeded", [], [_container("stage", int(failed), text)]), {})
+
+
+def verified(pod: Manifest, ended: Ended) -> dict[str, bool]:
+    """URI of the model that a pod has compared with its record, to whether it is the same; nothing of other pods."""
+    if not is_verification(pod):
+        return {}
+    message = ended.status["containerStatuses"][0]["state"]["terminated"]["message"]
+    wanted = StageOrder.model_validate(order(pod, "stage")).model
+    if wanted is None or not message:
+        return {}
+    return {place(wanted.location): StageVerdict.model_validate_json(message).outcome == "Staged"}
+
+
+def _measured(pod: Manifest, fate: Fate, stage: Manifest, quality: Callable[[int], ModelFate]) -> Ended:
+    code, version = CODES.get(fate.end, 0), re.findall(r"-v(\d+)-", pod["metadata"]["name"])[-1]
+    wanted = MeasureOrder.model_validate(order(pod, "measure")).wanted
+    verdict = MeasureVerdict(outcome="Measured", metrics=dict.fromkeys(wanted, quality(int(version)).score))
+    if code:
+        verdict = MeasureVerdict(outcome="Failed", reason="MetricMissing", message="there is no metrics file")
+    measure = _container("measure", 0, "" if fate.end == "says_nothing" else said(verdict))
+    evaluator = _container(_trainer(pod), code, reason=_reason(fate))
+    return Ended(_terminal("Failed" if code else "Succeeded", [stage, measure], [evaluator]), {})
+
+
+def _smoked(pod: Manifest, fate: Fate, quality: Callable[[int], ModelFate]) -> Ended:
+    code, calls = CODES.get(fate.end, 0), SmokeOrder.model_validate(order(pod, "smoke")).calls
+    version = re.findall(r"-v(\d+)-[0-9a-f]{8}-predictor", calls[0].url)[0]
+    verdict = SmokeVerdict(outcome="Answered")
+    if not quality(int(version)).answers:
+        verdict = SmokeVerdict(outcome="Failed", reason="SmokeFailed", message=f"{calls[0].url} answered 500")
+    failed = bool(code) or verdict.outcome == "Failed"
+    text = "" if code or fate.end == "says_nothing" else said(verdict)
+    ended = _container("smoke", code or int(failed), text, reason=_reason(fate))
+    return Ended(_terminal("Failed" if failed else "Succeeded", [], [ended]), {})
 
 
 def _derived(pod: Manifest, fate: Fate, lake: Lake, mounted: Mounted, stage: Manifest) -> Ended:

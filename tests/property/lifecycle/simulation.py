@@ -24,6 +24,8 @@ from tests.property.lifecycle.job_controller import JobController
 from tests.property.lifecycle.kserve import KServe
 from tests.property.lifecycle.lake import Lake, content
 from tests.property.lifecycle.oracles import Oracles
+from tests.property.lifecycle.prometheus import Prometheus
+from tests.property.lifecycle.rollout_oracles import RolloutOracles
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 BEHAVIOUR = Behaviour(
@@ -66,13 +68,19 @@ class Simulation(World):
 
     def __init__(self, *, fates: Fates | None = None, deliver: Callable[[int], Delivery] | None = None) -> None:
         self.lake = Lake({SOURCE: content("first")})
-        api, fates = ClusterApi(), fates or Fates()
-        self.jobs, self.kserve = JobController(api, self.lake, fates), KServe(api, fates)
-        self.oracles = Oracles(api, self.kserve, self.lake)
+        api = ClusterApi()
+        self.fates = fates or Fates()
+        self.jobs, self.kserve = JobController(api, self.lake, self.fates), KServe(api, self.fates)
+        self.prometheus = Prometheus(api, self.fates)
+        api.prometheus = self.prometheus.answer
+        self.oracles = Oracles(api, self.lake)
+        self.rollouts = RolloutOracles(api, self.kserve, self.jobs.verified, self.oracles.broken)
         self.lake.lost = self.oracles.lost
-        super().__init__(BEHAVIOUR, lambda _api: self, deliver or (lambda _number: Delivery()), api)
+        super().__init__(
+            self.rollouts.judging(BEHAVIOUR), lambda _api: self, deliver or (lambda _number: Delivery()), api
+        )
         # What KServe knows is up to date when the oracles judge.
-        api.watchers += [self.jobs.heard, self.kserve.heard, self.oracles.heard]
+        api.watchers += [self.jobs.heard, self.kserve.heard, self.oracles.heard, self.rollouts.heard]
 
     async def _run_operators(self) -> None:
         while True:

@@ -121,7 +121,7 @@ def test_disturbed_pods_reach_the_same_end(
     trials: Mapping[tuple[int, int], Sequence[Fate]],
     servers: Mapping[int, ServerFate],
 ) -> None:
-    converges(Simulation(fates=Fates(looks, trials, servers)), expected)
+    converges(Simulation(fates=Fates(looks, trials, dict(servers))), expected)
 
 
 @settings(deadline=None, max_examples=5)
