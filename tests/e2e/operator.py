@@ -44,6 +44,15 @@ class Operator:
         container = self.pod()["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
         self.cluster.on_node("ctr", "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", container)
 
+    def kill_for_good(self) -> None:
+        """`kill -9` the process and take its pod away: another one takes its place, as after the loss of a node.
+
+        The kubelet would start a container that dies again and again later each time.
+        """
+        before = self.pod()["metadata"]["name"]
+        self.kill()
+        self.cluster.kubectl("delete", "pod", before, f"-n{NAMESPACE}", "--force", "--grace-period=0", "--wait=false")
+
     def restarts(self) -> int:
         """How often the kubelet has started the container again."""
         return int(self.pod()["status"]["containerStatuses"][0]["restartCount"])

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from dev.demo.data import tumours
-from tests.e2e.load import Load
-from tests.e2e.models import brought_in, trained
+from dev.demo.load import Load
+from tests.e2e.models import brought_in, from_bucket, trained
 from tests.e2e.world import World, serves
 
 Manifest = dict[str, Any]
@@ -17,7 +17,7 @@ MODEL = "tumour-classifier"
 @pytest.fixture(scope="module")
 def load(world: World) -> Iterator[Load]:
     """Version 1 serves under steady load."""
-    deployment = world.deployment(rollout={"soak": "15s"})
+    deployment = serving(world)
     world.apply(brought_in(world, MODEL, 1, trained(1)), deployment)
     world.wait(deployment, serves(1))
     world.predict(deployment, tumours()[:1])
@@ -47,7 +47,7 @@ def test_the_version_before_stays_for_the_soak_and_then_goes(world: World, load:
 
 
 def test_pinning_the_version_before_rolls_back_without_a_failed_request(world: World, load: Load) -> None:
-    pinned = world.deployment(rollout={"soak": "15s"}, model={"name": MODEL, "version": "1"})
+    pinned = serving(world, version="1")
     world.apply(pinned)
     world.wait(pinned, serves(1))
     load.wait_for_version("1")
@@ -59,6 +59,10 @@ def test_pinning_the_version_before_rolls_back_without_a_failed_request(world: W
         (2, "Replaced"),
         (1, "Replaced"),
     ]
+
+
+def serving(world: World, **pin: str) -> Manifest:
+    return world.deployment(model=from_bucket(MODEL, **pin), rollout={"soak": "15s", "steps": []})
 
 
 def servers(world: World) -> list[Manifest]:

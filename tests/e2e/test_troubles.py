@@ -7,7 +7,7 @@ import pytest
 
 from dev.demo.data import as_csv, tumours, upload
 from dev.demo.resources import condition
-from tests.e2e.models import brought_in, trained
+from tests.e2e.models import brought_in, from_bucket, trained
 from tests.e2e.trainers import experiment_of
 from tests.e2e.world import World, has_reason, serves
 
@@ -115,7 +115,7 @@ def test_a_trainer_that_fails(world: World, data: Manifest) -> None:
 
 def test_a_model_that_does_not_load(world: World) -> None:
     world.apply(brought_in(world, "broken", 1, b"this is no model"))
-    deployment = world.deployment("broken", model={"name": "broken"})
+    deployment = world.deployment("broken", model=from_bucket("broken"))
     seen = shows(world, deployment, "ModelLoadFailed")
     assert "live" not in seen["status"]
     assert seen["status"]["candidate"]["phase"] == "Failed"
@@ -124,7 +124,7 @@ def test_a_model_that_does_not_load(world: World) -> None:
 
 
 def test_a_model_that_does_not_load_takes_no_traffic_from_the_one_that_serves(world: World) -> None:
-    deployment = world.deployment("careful", model={"name": "careful"})
+    deployment = world.deployment("careful", model=from_bucket("careful"))
     world.apply(brought_in(world, "careful", 1, trained(1)), deployment)
     world.wait(deployment, serves(1))
     world.apply(brought_in(world, "careful", 2, b"this is no model"))

@@ -74,12 +74,17 @@ class World:
         return manifest
 
     def deployment(self, name: str = "tumour-classifier", **spec: Any) -> Manifest:
-        """The example ModelDeployment under a host name of its own."""
+        """A ModelDeployment whose versions take all the traffic once they are ready, unless `spec` says otherwise."""
+        plain = {"model": {"name": name}, "gates": [], "rollout": {"soak": "1m", "steps": []}}
+        return self.careful_deployment(name, **{**plain, **spec})
+
+    def careful_deployment(self, name: str = "tumour-classifier", **spec: Any) -> Manifest:
+        """The example ModelDeployment with all that it asks of a version, under a host name of its own."""
         manifest = self._example("model-deployment", name, spec)
         manifest["spec"]["route"]["hostnames"] = [self.host(name)]
         return manifest
 
-    def model_version(self, model: str, version: int, directory: str, digest: str) -> Manifest:
+    def model_version(self, model: str, version: int, directory: str, digest: str, **more: Any) -> Manifest:
         """The record of a model that was trained elsewhere and lies in this world's bucket `models`."""
         artifact = {
             "uri": f"s3://{self.namespace}-models/{directory}/",
@@ -87,7 +92,7 @@ class World:
             "format": {"name": "sklearn", "version": "1"},
         }
         origin = {"external": {"system": "tests"}}
-        spec = {"model": model, "version": version, "artifact": artifact, "producedBy": origin}
+        spec = {"model": model, "version": version, "artifact": artifact, "producedBy": origin, **more}
         return self._resource("ModelVersion", f"{model}-v{version}", spec)
 
     def _resource(self, kind: str, name: str, spec: Mapping[str, Any]) -> Manifest:
