@@ -41,13 +41,13 @@ class Watch:
 
     def note(self, deployment: Manifest) -> None:
         """Take a look into account."""
-        now, weight = time.monotonic(), weight_of(deployment, self.version)
+        now, weight, said = time.monotonic(), weight_of(deployment, self.version), looks(deployment)
         if weight != self.weight:
-            self._show(now)
+            self._show(now, said)
             self._close(now)
             self.weight = weight
         elif self.weight and now - self.shown >= SHOWN_EVERY:
-            self._show(now)
+            self._show(now, said)
 
     def end(self) -> None:
         """The last stretch ends now."""
@@ -57,9 +57,9 @@ class Watch:
         """The candidate's shares of the traffic, one after the other."""
         return [stretch.weight for stretch in self.stretches]
 
-    def _show(self, now: float) -> None:
+    def _show(self, now: float, said: str) -> None:
         if self.weight:
-            console.print(f"           {self.load.between(self.shown, now)}", markup=False, soft_wrap=True)
+            console.print(f"           {self.load.between(self.shown, now)}{said}", markup=False, soft_wrap=True)
         self.shown = now
 
     def _close(self, now: float) -> None:
@@ -74,6 +74,13 @@ def weight_of(deployment: Manifest, version: int) -> int:
         if (found := status.get(part, {})).get("version") == version:
             return int(found.get("weight", 0))
     return 0
+
+
+def looks(deployment: Manifest) -> str:
+    """What the analysis of a candidate found at its last look, as the end of a line."""
+    analysis = deployment.get("status", {}).get("candidate", {}).get("analysis", {})
+    found = ", ".join(one["message"] for one in analysis.get("last", []))
+    return f"; look {analysis['round']}: {found}" if found else ""
 
 
 def is_decided(deployment: Manifest, version: int) -> bool:
@@ -134,13 +141,16 @@ def gates_passed(deployment: Manifest) -> str:
     return "; ".join(f"{gate['name']} on {gate['datasetVersion']}: {gate['message']}" for gate in gates)
 
 
-def harm(load: Load, version: int) -> str:
-    """What a version did to clients, in words: how many requests it failed, and for how long."""
-    failed = [answer.at for answer in load.failures if answer.version == str(version)]
-    others = Tally.of(answer for answer in load.everything if answer.version != str(version))
+def harm(watch: Watch) -> str:
+    """What a version did to clients until it was rolled back, in words: for how long, and how many requests failed."""
+    load, tried = watch.load, str(watch.version)
+    failed = [answer.at for answer in load.failures if answer.version == tried]
+    others = Tally.of(answer for answer in load.everything if answer.version != tried)
+    had_traffic = sum(stretch.seconds for stretch in watch.stretches if stretch.weight)
     return (
-        f"{len(failed)} of {load.count} requests failed, all of version {version}, "
-        f"{max(failed) - min(failed):.1f} s from the first to the last; besides, {others}"
+        f"version {tried} was back at weight 0 after {had_traffic:.1f} s with traffic; {len(failed)} of {load.count} "
+        f"requests failed, all of version {tried}, {max(failed) - min(failed):.1f} s from the first to the last\n"
+        f"all others: {others}"
     )
 
 

@@ -139,7 +139,7 @@ class Story:
             load.wait_for_version(str(before))
             require_rolled_back(decided, watch, before=before)
         console.print(f"gate {gates_passed(decided)}", markup=False, soft_wrap=True)
-        console.print(harm(load, version), markup=False, soft_wrap=True)
+        console.print(harm(watch), markup=False, soft_wrap=True)
         self._show("modelversions", "modeldeployments")
 
     def _next_version(self, model: str) -> int:

@@ -89,7 +89,7 @@ def test_it_is_brought_in_and_rolled_back_while_others_are_answered() -> None:
     said = " ".join(printed.get().split())
     assert "gate holdout on tumours-v2-ab: auc 0.99 (live 0.98)" in said
     assert "requests failed, all of version 2" in said
-    assert "version 1" in said.partition("besides")[2]
+    assert "version 1" in said.partition("all others")[2]
 
 
 def test_it_fails_loudly_when_the_model_takes_over() -> None:

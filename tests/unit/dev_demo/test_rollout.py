@@ -69,7 +69,7 @@ def watched_through(*looks: Manifest) -> tuple[Manifest, Watch, str]:
 CANARY = (
     deployment(phase="Evaluating"),
     deployment(phase="Canary", weight=10),
-    deployment(phase="Canary", weight=50),
+    deployment(phase="Canary", weight=50, analysis={"round": 3, "last": [{"message": "errors 0.01"}]}),
     deployment(live=2),
 )
 
@@ -78,7 +78,13 @@ def test_weights_and_counts_are_shown_as_they_come() -> None:
     decided, watch, said = watched_through(*CANARY)
     assert watch.weights() == [0, 10, 50, 100]
     assert decided["status"]["live"]["version"] == 2
-    shown = ['"weight": 10', "version 1 90 (90 %), version 2 10", '"weight": 50', "version 1 50 (50 %), version 2 50"]
+    shown = [
+        '"weight": 10',
+        "version 1 90 (90 %), version 2 10",
+        "look 3: errors 0.01",
+        '"weight": 50',
+        "version 1 50 (50 %), version 2 50",
+    ]
     places = [said.find(each) for each in shown]
     assert places == sorted(places)
     assert -1 not in places
@@ -134,9 +140,13 @@ BACK: Manifest = {"phase": "RolledBack", "reason": "AnalysisFailed", "message": 
 
 def test_a_version_that_was_rolled_back_harmed_nobody_else() -> None:
     sent = load(good=90, failed=10)
-    require_rolled_back(deployment(**BACK), Watch(sent, 2), before=1)
-    assert harm(sent, 2).startswith("10 of 100 requests failed, all of version 2, 0.0 s from the first to the last")
-    assert harm(sent, 2).endswith("90 answers: version 1 90 (100 %); failed: none")
+    watch = Watch(sent, 2, [Stretch(0, Tally(), 30.0), Stretch(10, Tally(), 12.5), Stretch(0, Tally(), 1.0)])
+    require_rolled_back(deployment(**BACK), watch, before=1)
+    assert harm(watch).splitlines() == [
+        "version 2 was back at weight 0 after 12.5 s with traffic; 10 of 100 requests failed, all of version 2, "
+        "0.0 s from the first to the last",
+        "all others: 90 answers: version 1 90 (100 %); failed: none",
+    ]
     assert gates_passed(deployment(**BACK)) == "holdout on tumours-v2-ab: auc 0.99 (live 0.98)"
 
 
