@@ -277,6 +277,12 @@ def _pinned_to_live(scene: Scene) -> None:
     scene.change(DEPLOYMENT, model={"name": "churn", "version": "1"})
 
 
+def _pinned_to_another(scene: Scene) -> None:
+    for number in (3, 4):
+        scene.put(a_model_version(number))
+    scene.change(DEPLOYMENT, model={"name": "churn", "version": "3"})
+
+
 def _pinned_to_nothing(scene: Scene) -> None:
     scene.change(DEPLOYMENT, model={"name": "churn", "version": "9"})
 
@@ -294,6 +300,7 @@ INTERRUPTIONS: list[tuple[str, Callable[[Scene], Any], str]] = [
     ("other steps", _other_steps, "Verifying"),
     ("other servers", _other_servers, "Verifying"),
     ("a pin to what is live", _pinned_to_live, ""),
+    ("a pin to a version that is not the newest", _pinned_to_another, "Verifying"),
     ("a pin to a version that is not there", _pinned_to_nothing, ""),
     ("it is withdrawn", _withdrawn, ""),
     ("suspended", _suspended, "Starting"),
@@ -379,6 +386,15 @@ def test_without_kserve_nothing_is_moved_and_the_record_stays_true() -> None:
     assert scene.standing(DEPLOYMENT) == "Reconciling KServeAbsent"
     assert scene.writes == ["status ModelDeployment"]
     assert shares(scene) == {1: 90, 2: 10}
+
+
+def test_without_its_route_there_are_no_steps_any_more() -> None:
+    scene = sharing()
+    wanted = candidate(scene)
+    manifest = scene.get(DEPLOYMENT)
+    scene.put({**manifest, "spec": {name: part for name, part in manifest["spec"].items() if name != "route"}})
+    play(scene)
+    assert (live(scene), selected(scene), scene.all("HTTPRoute")) == (wanted, wanted, [])
 
 
 # replicas

@@ -24,8 +24,6 @@ class Looked:
     """Not empty: the answers are needed before anything is decided."""
     due_in: float = 0.0
     """Seconds until the next round."""
-    is_news: bool = False
-    """Whether this look had a new round."""
 
     def failed(self, analysis: Analysis) -> bool:
         """Whether more looks failed than may."""
@@ -39,25 +37,29 @@ class Looked:
 
 def looked(world: World, analysis: Analysis, before: AnalysisStatus | None, version: int) -> Looked:
     """The next round of looks at a version, once it is due."""
-    state = before or AnalysisStatus(at=to_timestamp(world.now))
-    due_in = seconds(analysis.interval) - (world.now - from_timestamp(state.at)).total_seconds()
-    if before is None or due_in > 0:
-        return Looked(state, due_in=seconds(analysis.interval) if before is None else due_in)
-    number = state.round + 1
-    queries = [_query(world, analysis, check, version, state) for check in analysis.prometheus.checks]
-    answers = [world.seen.answer(query) for query in queries]
-    known = [answer for answer in answers if answer is not None]
-    if len(known) < len(queries):
-        return Looked(state, ask=tuple(queries))
-    found = [judged(check, answer) for check, answer in zip(analysis.prometheus.checks, known, strict=True)]
-    after = AnalysisStatus(
-        round=number,
-        failures=state.failures + any(one.outcome == "Failed" for one in found),
+    interval = seconds(analysis.interval)
+    if before is None:
+        return Looked(AnalysisStatus(at=to_timestamp(world.now)), due_in=interval)
+    due_in = interval - (world.now - from_timestamp(before.at)).total_seconds()
+    if due_in > 0:
+        return Looked(before, due_in=due_in)
+    checks = analysis.prometheus.checks
+    queries = [_query(world, analysis, check, version, before) for check in checks]
+    answers = [answer for query in queries if (answer := world.seen.answer(query)) is not None]
+    if len(answers) < len(queries):
+        return Looked(before, ask=tuple(queries))
+    found = [judged(check, answer) for check, answer in zip(checks, answers, strict=True)]
+    return Looked(_after(world, before, found), due_in=interval)
+
+
+def _after(world: World, before: AnalysisStatus, found: Sequence[Measured]) -> AnalysisStatus:
+    return AnalysisStatus(
+        round=before.round + 1,
+        failures=before.failures + any(one.outcome == "Failed" for one in found),
         blind=any(one.outcome in ("NoData", "Error") for one in found),
         last=tuple(found),
         at=to_timestamp(world.now),
     )
-    return Looked(after, due_in=seconds(analysis.interval), is_news=True)
 
 
 def _query(world: World, analysis: Analysis, check: MetricCheck, version: int, before: AnalysisStatus) -> MetricQuery:
