@@ -3,6 +3,7 @@
 from typing import Any
 
 from keelway.api.base import Manifest
+from tests.apiserver.deployments import REFUSED_DEPLOYMENTS
 from tests.apiserver.refused_datasets import DURATION, REFUSED_DATASETS
 
 TEMPLATE = "spec.trial.job.template"
@@ -53,7 +54,7 @@ REFUSED_EXPERIMENTS = [
     (
         f"{TEMPLATE}.spec.initContainers",
         [{"name": "collect", "image": "a"}],
-        "a container may not be named stage, collect or record",
+        "a container may not be named stage, collect, record, measure",
     ),
     (f"{TEMPLATE}.spec.volumes", [{"name": "keelway-data"}], "volumes that begin with keelway- are Keelway's"),
     (
@@ -73,25 +74,6 @@ REFUSED_EXPERIMENTS = [
     ("spec.output.model", "c" * 41, "may not be more than 40"),
     ("spec.trials", 7, 'unknown field "spec.trials"'),
 ]
-REFUSED_MODEL_DEPLOYMENTS = [
-    ("spec.model.version", "latest", 'model.version must be a version\'s number such as "4", or empty'),
-    ("spec.model", {}, "spec.model.name: Required value"),
-    ("spec.serving", {"minReplicas": 3, "maxReplicas": 2}, "serving.minReplicas must not be above serving.maxReplicas"),
-    ("spec.serving", {"minReplicas": 4}, "serving.minReplicas must not be above serving.maxReplicas"),
-    ("spec.serving", {"protocol": "v3"}, 'supported values: "v1", "v2"'),
-    ("spec.rollout", {"soak": "ten minutes"}, DURATION),
-    ("spec.route", {"hostnames": ["a.example.com"]}, "spec.route.gateway: Required value"),
-    ("spec.route", {"gateway": {"name": "a"}, "path": "churn"}, "route.path must begin with /, for example /churn"),
-    (
-        "spec.route",
-        {"gateway": {"name": "a"}, "hostnames": ["http://a.example.com/"]},
-        "hostnames are DNS names without scheme, port or path, for example churn.example.com",
-    ),
-    ("spec.modle", {}, 'unknown field "spec.modle"'),
-    ("metadata.name", "1churn", "metadata.name must begin with a letter"),
-    ("metadata.name", "churn.v1", "metadata.name must begin with a letter"),
-    ("metadata.name", "c" * 64, "at most 63"),
-]
 REFUSED_RECORDS = [
     ("ModelVersion", "spec.artifact.digest", "abc", "digest must be sha256: and 64 hexadecimal digits"),
     ("ModelVersion", "spec.artifact.uri", "models/churn", "uri must be a URI that KServe can read"),
@@ -103,7 +85,7 @@ REFUSED_RECORDS = [
 REFUSED = [
     *(("Dataset", *row) for row in REFUSED_DATASETS),
     *(("Experiment", *row) for row in REFUSED_EXPERIMENTS),
-    *(("ModelDeployment", *row) for row in REFUSED_MODEL_DEPLOYMENTS),
+    *(("ModelDeployment", *row) for row in REFUSED_DEPLOYMENTS),
     *REFUSED_RECORDS,
 ]
 """Kind, path of the field, its wrong value, part of the message."""

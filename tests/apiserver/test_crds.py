@@ -9,11 +9,13 @@ from dev.controlplane import ControlPlane
 from keelway.api.base import Manifest
 from keelway.api.kinds import OWN_KINDS
 from tests.apiserver.api import Api, RefusedError
+from tests.apiserver.deployments import TAKEN, analysis, check, gate, smoke
 from tests.apiserver.refused_datasets import TEMPLATE, derive
 from tests.apiserver.refused_objects import REFUSED, float_range
 from tests.apiserver.sample_objects import put, shortest
 
 KINDS = [kind.name for kind in OWN_KINDS]
+NO_ACCESS = {"endpoint": "", "region": "", "serviceAccountName": ""}
 RECORDS = ["DatasetVersion", "ModelVersion"]
 
 
@@ -89,11 +91,56 @@ def test_experiment_is_stored_with_its_defaults(api: Api, namespace: str) -> Non
 
 def test_model_deployment_is_stored_with_its_defaults(api: Api, namespace: str) -> None:
     spec = api.create(shortest("ModelDeployment", namespace))["spec"]
-    assert spec["model"] == {"name": "churn", "version": ""}
-    assert spec["rollout"] == {"progressDeadline": "10m", "soak": "10m"}
-    assert (spec["serving"]["minReplicas"], spec["serving"]["maxReplicas"]) == (1, 3)
-    assert spec["serving"]["protocol"] == "v2"
-    assert "route" not in spec
+    assert spec == {
+        "owner": {"team": "", "contact": ""},
+        "model": {"name": "churn", "version": "", "access": NO_ACCESS},
+        "serving": {
+            "runtime": "",
+            "protocol": "v2",
+            "minReplicas": 1,
+            "maxReplicas": 3,
+            "resources": {},
+            "serviceAccountName": "",
+            "container": {},
+            "transformer": {},
+            "scheduling": {"nodeSelector": {}, "tolerations": []},
+        },
+        "gates": [],
+        "approval": {"mode": "Automatic", "approved": ""},
+        "rollout": {
+            "strategy": "Canary",
+            "smoke": {"requests": [], "maxLatency": "10s"},
+            "steps": [{"weight": 10, "hold": "1m"}, {"weight": 50, "hold": "1m"}],
+            "progressDeadline": "10m",
+            "soak": "10m",
+            "holdDown": "1h",
+        },
+        "suspend": False,
+    }
+
+
+def test_gates_and_analysis_are_stored_with_their_defaults(api: Api, namespace: str) -> None:
+    given = {"spec__gates": [gate()], "spec__rollout": {**analysis(check()), **smoke(), "steps": []}}
+    spec = api.create(shortest("ModelDeployment", namespace, **given))["spec"]
+    (stored,) = spec["gates"]
+    assert (stored["dataset"], stored["timeout"], stored["container"]) == (
+        {"dataset": "churn", "version": "", "split": ""},
+        "1h",
+        "",
+    )
+    assert stored["checks"] == [{"metric": "auc", "goal": "Maximize", "min": 0.8}]
+    assert spec["rollout"]["steps"] == [], "none is not the default"
+    assert spec["rollout"]["smoke"]["requests"] == [
+        {"path": "/v2/health/ready", "method": "", "body": "", "contentType": "application/json", "expectStatus": 200}
+    ]
+    assert spec["rollout"]["analysis"] == {
+        "interval": "15s",
+        "failureLimit": 0,
+        "prometheus": {
+            "url": "http://prometheus:9090",
+            "checks": [{"name": "errors", "query": "up", "max": 0.01, "noData": "Wait"}],
+        },
+    }
 
 
 def test_pod_template_is_stored_as_written(api: Api, namespace: str) -> None:
@@ -139,12 +186,7 @@ ACCEPTED = [
     pytest.param(
         "Experiment", "spec.parameters", [{"name": "booster", "choice": {"values": ["tree", 3]}}], id="mixed choice"
     ),
-    pytest.param(
-        "ModelDeployment",
-        "spec.route",
-        {"gateway": {"name": "public", "namespace": "infra"}, "hostnames": ["*.example.com"], "path": "/"},
-        id="a wildcard route",
-    ),
+    *(pytest.param("ModelDeployment", path, value, id=what) for what, (path, value) in TAKEN.items()),
 ]
 
 
@@ -245,7 +287,8 @@ def _apply_status(api: Api, namespace: str, status: Manifest, *, manager: str) -
     )
 
 
-READY = [{"type": "Ready", "status": "True", "reason": "Ready", "lastTransitionTime": "2026-01-01T00:00:00Z"}]
+MOMENT = "2026-01-01T00:00:00Z"
+READY = [{"type": "Ready", "status": "True", "reason": "Ready", "lastTransitionTime": MOMENT}]
 
 
 @pytest.mark.parametrize(
@@ -288,12 +331,21 @@ READY = [{"type": "Ready", "status": "True", "reason": "Ready", "lastTransitionT
                     "version": 3,
                     "name": "churn-v3",
                     "inferenceService": "churn-v3-0a1b2c3d",
-                    "weight": 100,
-                    "since": "2026-01-01T00:00:00Z",
+                    "weight": 90,
+                    "since": MOMENT,
+                },
+                "candidate": {
+                    "version": 4,
+                    "name": "churn-v4",
+                    "inferenceService": "churn-v4-0a1b2c3d",
+                    "phase": "Canary",
+                    "step": 1,
+                    "weight": 10,
+                    "since": MOMENT,
                 },
             },
-            "NAME LIVE CANDIDATE WEIGHT URL READY REASON AGE",
-            "churn 3 100 http://churn.example.com/ True Ready",
+            "NAME LIVE CANDIDATE PHASE STEP WEIGHT URL READY REASON AGE",
+            "churn 3 4 Canary 1 10 http://churn.example.com/ True Ready",
         ),
         (
             "DatasetVersion",

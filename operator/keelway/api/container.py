@@ -11,24 +11,31 @@ from keelway.api.base import cel, rules
 _OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _TEXTS = {"type": "array", "items": {"type": "string"}}
 _OBJECTS = {"type": "array", "items": _OPEN}
+_PORT = {**_OPEN, "properties": {"containerPort": {"type": "integer"}}}
 _NEEDS_IMAGE: dict[str, dict[str, Any]] = {
     "name": {"type": "string"},
     "command": _TEXTS,
     "args": _TEXTS,
     "env": _OBJECTS,
-    "ports": _OBJECTS,
+    "ports": {"type": "array", "maxItems": 16, "items": _PORT},
     "resources": _OPEN,
     "volumeMounts": _OBJECTS,
 }
 """What says nothing without an image."""
 
-IMAGE_RULE = rules(
+CONTAINER_RULES = rules(
     cel(
         f"has(self.image) || !({' || '.join(f'has(self.{field})' for field in _NEEDS_IMAGE)})",
         "a container needs an image, for example {image: REGISTRY/NAME:TAG}",
     ),
+    cel(
+        "!has(self.ports) || self.ports.size() == 0"
+        " || has(self.ports[0].containerPort) && self.ports[0].containerPort == 8080",
+        "the first of a container's ports takes the requests and must be containerPort: 8080, as it is where none is"
+        " stated",
+    ),
 )
 _SCHEMA = {**_OPEN, "properties": {"image": {"type": "string", "minLength": 1, "maxLength": 1024}, **_NEEDS_IMAGE}}
 
-ServerContainer = Annotated[dict[str, Any], WithJsonSchema(_SCHEMA), IMAGE_RULE]
+ServerContainer = Annotated[dict[str, Any], WithJsonSchema(_SCHEMA), CONTAINER_RULES]
 """A Container as JSON; `{}` is none. KServe and Kubernetes check the rest of it."""

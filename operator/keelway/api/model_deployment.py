@@ -49,7 +49,8 @@ class Serving(Model):
     """Copied into the InferenceService's predictor."""
 
     runtime: Annotated[str, Field(max_length=253)] = ""
-    """Name of a KServe runtime; empty lets KServe choose by format."""
+    """Name of a KServe runtime; empty lets KServe choose by format. Name it where that is to be MLServer, which takes
+    the served name in a way of its own."""
     protocol: Literal["v1", "v2"] = "v2"
     min_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = 3

@@ -36,7 +36,8 @@ class Smoke(Model):
 class Step(Model):
     """So much of the traffic for so long."""
 
-    weight: Annotated[int, Field(ge=1, le=99)]
+    weight: Annotated[int, Field(ge=0, le=99)]
+    """Percent. 0 is a dark launch: only requests with the header `x-keelway-candidate: true` reach the candidate."""
     hold: Duration = "1m"
 
 
@@ -52,6 +53,12 @@ class MetricCheck(Model):
     """What an empty answer, or one that is no number, counts as. Wait: neither; the step lasts until there is data."""
 
 
+CHECK_RULES = rules(
+    cel("has(self.min) || has(self.max)", "a check needs min, max or both"),
+    cel("!has(self.min) || !has(self.max) || self.min <= self.max", "a check's min must not be above its max"),
+)
+
+
 class Prometheus(Model):
     """Where to ask."""
 
@@ -61,10 +68,12 @@ class Prometheus(Model):
         pattern("^https?://[^ ]+$", "url must be that of a Prometheus server, for example http://prometheus:9090"),
     ]
     checks: Annotated[
-        tuple[
-            Annotated[MetricCheck, rules(cel("has(self.min) || has(self.max)", "a check needs min, max or both"))], ...
-        ],
-        Field(min_length=1, max_length=16),
+        tuple[Annotated[MetricCheck, CHECK_RULES], ...],
+        Field(
+            min_length=1,
+            max_length=16,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
     ]
 
 

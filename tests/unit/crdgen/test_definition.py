@@ -118,7 +118,7 @@ def test_intent_can_change(kind: str) -> None:
         ("DatasetVersion", "dsetv", "Dataset Version Rows Change Schema-Change Valid Age"),
         ("Experiment", "exper", "Run Trials Best Metric Model Ready Reason Age"),
         ("ModelVersion", "modelv", "Model Version Metric Experiment Dataset State Age"),
-        ("ModelDeployment", "mdeploy", "Live Candidate Weight URL Ready Reason Age"),
+        ("ModelDeployment", "mdeploy", "Live Candidate Phase Step Weight URL Ready Reason Age"),
     ],
 )
 def test_columns_and_short_name(kind: str, short_name: str, columns: str) -> None:

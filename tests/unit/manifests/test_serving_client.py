@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 from pathlib import Path
@@ -12,46 +11,9 @@ import pytest
 
 from dev.environments import python_of
 from keelway.api.base import Manifest
-from keelway.api.model_deployment import ModelDeployment
-from keelway.api.model_version import ModelVersion
-from keelway.manifests.serving import inference_service
-from tests.unit.lifecycle.builders import a_model_deployment, a_model_version
+from tests.unit.manifests.ways_to_serve import WAYS, made
 
 SCRIPT = Path(__file__).with_name("kserve_models.py")
-CONTAINER: Manifest = {
-    "image": "registry.example.com/serve:1",
-    "command": ["serve"],
-    "env": [{"name": "THREADS", "value": "2"}],
-    "ports": [{"containerPort": 8080, "protocol": "TCP"}],
-    "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1},
-}
-SERVERS: dict[str, Manifest] = {
-    "KServe's choice": {},
-    "MLServer": {"runtime": "kserve-mlserver"},
-    "Triton": {"runtime": "kserve-tritonserver"},
-    "Hugging Face": {"runtime": "kserve-huggingfaceserver", "resources": {"limits": {"nvidia.com/gpu": "1"}}},
-    "vLLM": {"runtime": "kserve-vllmserver"},
-    "a container": {"container": CONTAINER},
-}
-SURROUNDINGS: dict[str, Manifest] = {
-    "nothing": {},
-    "a transformer": {"transformer": {"image": "registry.example.com/transform:1"}},
-    "scheduling": {
-        "scheduling": {
-            "nodeSelector": {"gpu": "yes"},
-            "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
-        },
-        "serviceAccountName": "models",
-    },
-    "fixed replicas, first protocol": {"minReplicas": 2, "maxReplicas": 2, "protocol": "v1"},
-}
-
-
-def made(**serving: Any) -> Manifest:
-    version = a_model_version(4)
-    version["spec"]["artifact"]["format"] = {"name": "sklearn", "version": "1"}
-    deployment = ModelDeployment.model_validate(a_model_deployment(serving=serving))
-    return inference_service(deployment, ModelVersion.model_validate(version))
 
 
 def said_of(manifests: list[Manifest]) -> list[list[str]]:
@@ -76,10 +38,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
 @pytest.fixture(scope="module")
 def answers() -> dict[str, list[str]]:
     """Of every server in every surrounding, and of every mistake, in one go: the client takes seconds to load."""
-    manifests = {
-        f"{server}, {around}": made(**SERVERS[server], **SURROUNDINGS[around])
-        for server, around in itertools.product(SERVERS, SURROUNDINGS)
-    }
+    manifests = {way: made(way) for way in WAYS}
     for field, value, _ in MISTAKES:
         wrong = made()
         wrong["spec"]["predictor"][field] = value
@@ -87,10 +46,9 @@ def answers() -> dict[str, list[str]]:
     return dict(zip(manifests, said_of(list(manifests.values())), strict=True))
 
 
-@pytest.mark.parametrize("around", SURROUNDINGS)
-@pytest.mark.parametrize("server", SERVERS)
-def test_the_client_takes_what_is_made(server: str, around: str, answers: dict[str, list[str]]) -> None:
-    assert answers[f"{server}, {around}"] == []
+@pytest.mark.parametrize("way", WAYS)
+def test_the_client_takes_what_is_made(way: str, answers: dict[str, list[str]]) -> None:
+    assert answers[way] == []
 
 
 @pytest.mark.parametrize(("field", "message"), [(field, message) for field, _, message in MISTAKES])
