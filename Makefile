@@ -15,7 +15,7 @@ help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 	@echo "test-LEVEL        one level of the tests: $(filter-out lint,$(LEVELS))"
 
-demo: $(VENV) ## Local cluster, Keelway by Helm, real data to a served prediction; leaves the cluster up
+demo: $(VENV) ## Local cluster, Keelway by Helm, real data to predictions, a canary and a rollback; leaves the cluster up
 	$(PYTHON) -m dev.demo
 
 test: $(VENV) ## Linters and every level of the tests, what fails fast first; leaves nothing behind
