@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from keelway.api.base import Manifest
 from tests.unit.lifecycle.builders import DEPLOYMENT, a_model_version
 from tests.unit.lifecycle.rollouts import (
     STEPS,
@@ -90,7 +91,7 @@ def test_the_word_is_not_taken_back(approval: dict[str, Any]) -> None:
 def test_who_gave_the_word_is_recorded() -> None:
     scene = challenged(approval=MANUAL)
     manifest = scene.get(DEPLOYMENT)
-    fields = {"f:spec": {"f:approval": {"f:approved": {}}}}
+    fields: Manifest = {"f:spec": {"f:approval": {"f:approved": {}}}}
     given = {"manager": "argocd-controller", "operation": "Apply", "time": "2026-03-01T12:00:00Z", "fieldsV1": fields}
     spec = {**manifest["spec"], "approval": {**MANUAL, "approved": "2"}}
     scene.put({**manifest, "metadata": {**manifest["metadata"], "managedFields": [given]}, "spec": spec})

@@ -147,6 +147,18 @@ def test_a_version_that_answers_no_more_keeps_the_traffic_when_nobody_else_answe
     assert scene.standing(DEPLOYMENT) == "Reconciling ModelStarting"
 
 
+def test_a_version_that_does_badly_keeps_the_traffic_while_the_one_before_does_not_answer() -> None:
+    scene = _promoted()
+    before = _soaking(scene)
+    break_down(scene, before)
+    measures(scene, 0.5)
+    passes(scene, 30)
+    assert shares(scene) == {2: 100}
+    get_ready(scene, before)
+    play(scene)
+    assert shares(scene) == {1: 100}, "it is back, and what was found counts"
+
+
 def test_one_replica_that_is_lost_is_no_reason_to_go_back() -> None:
     scene = _promoted()
     get_ready(scene, live(scene), replicas=2, availableReplicas=1)

@@ -84,19 +84,18 @@ def serving(world: World) -> Plan | None:
         return Plan("asks Prometheus", fetches=look.ask)
     if soaking and (wrong := _wrong(world, soaking, look)):
         return taken_back(world, soaking, *wrong)
-    abandoned = world.deployment.status.candidate is not None
+    return _as_stated(world, look)
+
+
+def _as_stated(world: World, look: Looked | None) -> Plan:
+    soaking, abandoned = world.deployment.status.soaking, world.deployment.status.candidate is not None
     standing = _standing(world).without(*OF_A_CANDIDATE) if abandoned else _standing(world)
-    kept = {"soaking": soaking.model_copy(update={"analysis": look.after})} if soaking and look else {}
+    watched = {"soaking": soaking.model_copy(update={"analysis": look.after})} if soaking and look else {}
+    after = {"candidate": None, "url": url(world), **watched, **outcome.soak_over(world)}
     return Plan(
         "serving",
         applies=(*traffic(world, world.target_service), *servers(world, world.wanted)),
-        status=outcome.status(
-            world,
-            standing,
-            candidate=None,
-            url=url(world),
-            **{**kept, **outcome.soak_over(world)},
-        ),
+        status=outcome.status(world, standing, **after),
         deletes=(*world.unwanted(), *world.superseded()),
         events=outcome.retirements(world),
         look_again_after=0.0 if abandoned else outcome.soonest(world.soaking_for, look.due_in if look else None),
