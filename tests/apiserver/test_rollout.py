@@ -300,7 +300,7 @@ def test_a_rollout_is_a_few_writes_and_its_end_is_none(
     assert [write for write in writes if write.resource == "httproutes"], "the route was moved"
     assert len([write for write in writes if write.resource == "httproutes"]) <= 4, "10, 50, 100"
     lasting = [write for write in writes if write.resource != "events"]
-    assert len(lasting) <= 20 + rounds, [str(write) for write in lasting]
+    assert len(lasting) <= 30 + rounds, [str(write) for write in lasting]
     mark = audit.mark()
     stays(lambda: audit.writes(OPERATOR_USER, since=mark), seconds=3, what="writes of the operator")
     assert audit.writes(OPERATOR_USER, since=mark) == []
