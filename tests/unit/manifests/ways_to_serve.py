@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 from keelway.api.base import Manifest
 from keelway.api.model_deployment import ModelDeployment
