@@ -12,7 +12,7 @@ from dev.progress import console
 
 SHOWN_EVERY = 5.0
 """Seconds between two lines of counts."""
-TOLERANCE = 5.0
+TOLERANCE = 8.0
 """Percentage points by which counted shares may differ from the weight: status and gateway change at two moments."""
 REFUSED = ("Rejected", "RolledBack")
 

@@ -47,7 +47,7 @@ ASKED = slice(18, 24)
 EXAMPLES = ("dataset", "dataset-clean", "experiment", "model-deployment")
 SHOWN_COLUMNS = 4
 CLIENTS = 2
-LOAD_SECONDS, ROLLOUT_SECONDS, GONE_SECONDS = 900, 300, 120
+LOAD_SECONDS, ROLLOUT_SECONDS, GONE_SECONDS = 900, 420, 180
 RAW = "tumours-raw"
 """Where below s3://lake/ the raw files lie."""
 MEANING = {0: "malignant", 1: "benign"}
