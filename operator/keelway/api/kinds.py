@@ -52,6 +52,7 @@ CHILD_KINDS = (
     Kind("ConfigMap", "", "v1", "configmaps", MANAGED),
     Kind("Service", "", "v1", "services", MANAGED),
     Kind("Deployment", "apps", "v1", "deployments", MANAGED),
+    Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", MANAGED),
     Kind("InferenceService", "serving.kserve.io", "v1beta1", "inferenceservices", MANAGED),
     Kind("HTTPRoute", "gateway.networking.k8s.io", "v1", "httproutes", MANAGED),
 )

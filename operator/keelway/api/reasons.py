@@ -115,7 +115,6 @@ class Reason(StrEnum):
     NO_SAMPLES = "NoSamples"
     PROMETHEUS_UNREACHABLE = "PrometheusUnreachable"
     CANDIDATE_UNREADY = "CandidateUnready"
-    SOAKING = "Soaking"
     HELD_DOWN = "HeldDown"
 
     @classmethod

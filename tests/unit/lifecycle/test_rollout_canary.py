@@ -11,6 +11,7 @@ from keelway.api.kinds import Key
 from tests.unit.lifecycle.builders import DEPLOYMENT, NAMESPACE, a_model_version, a_route
 from tests.unit.lifecycle.rollouts import (
     STEPS,
+    an_analysis,
     challenged,
     clear,
     dark,
@@ -86,6 +87,16 @@ def test_requests_that_ask_for_the_candidate_get_it_while_it_has_a_share() -> No
     assert dark(scene) == candidate(scene)
     passes(scene, 180)
     assert dark(scene) == ""
+
+
+def test_a_step_without_weight_is_a_dark_launch_that_needs_no_samples() -> None:
+    dark_first = [{"weight": 0, "hold": "5m"}, {"weight": 50, "hold": "1m"}]
+    scene = sharing(steps=dark_first, analysis=an_analysis(), progressDeadline="1m")
+    assert (shares(scene), dark(scene)) == ({1: 100, 2: 0}, candidate(scene))
+    passes(scene, 299)
+    assert shares(scene) == {1: 100, 2: 0}
+    passes(scene, 1)
+    assert (of_candidate(scene)["step"], shares(scene)) == (2, {1: 50, 2: 50})
 
 
 def test_nothing_is_written_while_a_step_is_held() -> None:

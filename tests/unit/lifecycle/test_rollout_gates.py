@@ -458,6 +458,19 @@ def test_data_of_another_name_leak_when_they_are_the_same_bytes(same: bool, leak
     assert phase(scene) == ("Rejected" if leaks else "Evaluating")
 
 
+def test_another_split_is_no_proof_when_the_rows_were_split_in_another_way() -> None:
+    scene = challenged(suspend=True, gates=[a_gate()])
+    now = scene.only("DatasetVersion")
+    metadata = {"name": "churn-v0", "namespace": NAMESPACE}
+    split = {"rules": [{"name": "train", "percent": 50}], "key": ""}
+    scene.put({**now, "metadata": metadata, "spec": {**now["spec"], "splitRule": split}})
+    scene.put(_trained_on("train"))
+    scene.change(DEPLOYMENT, suspend=False)
+    play(scene)
+    assert (phase(scene), of_candidate(scene)["reason"]) == ("Rejected", "GateLeaksTrainingData")
+    assert "was split in another way" in of_candidate(scene)["message"]
+
+
 # evaluations that come to nothing
 
 

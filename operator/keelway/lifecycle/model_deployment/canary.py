@@ -24,7 +24,7 @@ def candidate_lost(world: World) -> Plan | None:
         return None
     if world.steps and found.available and not (found.trouble and found.trouble.reason in CRASHES):
         return None
-    if found.there and candidate.weight:
+    if found.there and candidate.step:
         return rolled_back(world, *found.failure)
     return Plan(
         "candidate lost",
@@ -72,6 +72,8 @@ def _held(world: World, candidate: CandidateVersion, look: Looked | None) -> boo
     """Whether the step has lasted, and its last look, which it must have had, could tell."""
     if world.in_phase_for < _hold_of(world, candidate.step):
         return False
+    if candidate.weight == 0:
+        return True  # only who asks for it by header is answered by it: there may be nothing to measure
     return look is None or (not look.after.blind and from_timestamp(look.after.at) > from_timestamp(candidate.since))
 
 

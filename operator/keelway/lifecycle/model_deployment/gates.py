@@ -19,7 +19,7 @@ from keelway.lifecycle.model_deployment.outcome import GATE_PASSED
 from keelway.lifecycle.model_deployment.refusal import rejected
 from keelway.lifecycle.model_deployment.traffic import kept
 from keelway.lifecycle.model_deployment.world import World
-from keelway.lifecycle.plan import Plan
+from keelway.lifecycle.plan import Observed, Plan
 
 UNCOMPARABLE = frozenset({Reason.ARTIFACT_MISSING, Reason.ARTIFACT_DIGEST_MISMATCH})
 """What is wrong with the live model's files does not stand in the way of a better one."""
@@ -92,7 +92,7 @@ def judge(world: World, gate: Gate) -> Judged:
     result = _result(gate, "Running", Reason.EVALUATING, "", data, rival)
     if known := _known(world, result):
         return Judged(known)
-    if leak := leaks(world.wanted, gate, data):
+    if leak := leaks(world.wanted, gate, data, world.seen):
         return Judged(_ended(result, "Failed", Reason.GATE_LEAKS_TRAINING_DATA, leak))
     return _measured(result, gate, measured(world, gate, world.wanted, data), _compared(world, gate, data, rival))
 
@@ -133,16 +133,24 @@ def _data(world: World, gate: Gate) -> DatasetVersion | Unresolved:
     return Unresolved(Reason.SPLIT_MISSING, message, final=True)
 
 
-def leaks(model: ModelVersion, gate: Gate, data: DatasetVersion) -> str:
-    """Why these data cannot judge this model: it was trained on them. Splits are the same rows in all versions."""
+def leaks(model: ModelVersion, gate: Gate, data: DatasetVersion, seen: Observed) -> str:
+    """Why these data cannot judge this model: it was trained on them. Splits are the same rows in all versions, as long
+    as they are made in the same way."""
     for given in model.spec.inputs:
-        same = given.digest == data.spec.digest or given.dataset == data.spec.dataset.name
-        if same and (not given.split or not gate.dataset.split or given.split == gate.dataset.split):
+        if given.digest != data.spec.digest and given.dataset != data.spec.dataset.name:
+            continue
+        if not given.split or not gate.dataset.split or given.split == gate.dataset.split:
             trained = f"split {given.split}" if given.split else "all rows"
             judges = f"split {gate.dataset.split}" if gate.dataset.split else "all rows"
             return (
                 f"it was trained on {trained} of Dataset {given.dataset}, and {judges} would judge it: "
                 "let a split judge that it was not trained on"
+            )
+        trained_on = seen.get(Key("DatasetVersion", model.namespace, given.dataset_version))
+        if trained_on and DatasetVersion.model_validate(trained_on).spec.split_rule != data.spec.split_rule:
+            return (
+                f"Dataset {given.dataset} was split in another way when it was trained: rows of split {given.split} of "
+                f"then may be in split {gate.dataset.split} of now: train again"
             )
     return ""
 

@@ -8,18 +8,20 @@ from keelway.api.base import Manifest
 from keelway.api.kinds import Key
 from keelway.api.model_version import ModelVersion
 from keelway.lifecycle.model_deployment.world import World
-from keelway.manifests.serving import Backend, http_route, inference_service, service
+from keelway.manifests.disruption_budget import disruption_budget, has_disruption_budget
+from keelway.manifests.serving import Backend, components, http_route, inference_service, service
 
 
 def traffic(world: World, live: str, *, candidate: str = "", weight: int = 0) -> tuple[Manifest, ...]:
-    """The route, then the Service: all to `live` but `weight` percent, which go to `candidate`.
+    """The route, then the Service: all to `live` but `weight` percent, which go to `candidate`. Then who guards it.
 
     A candidate gets the requests that ask for it by header, whatever its weight. The Service is for `live` alone.
     """
     deployment, route = world.deployment, world.deployment.spec.route
     backends = [Backend(live, 100 - weight), *([Backend(candidate, weight)] if candidate else [])]
     routes = (http_route(deployment, route, backends, dark=candidate),) if route else ()
-    return (*routes, service(deployment, live))
+    budgets = (disruption_budget(deployment, live),) if has_disruption_budget(deployment) else ()
+    return (*routes, service(deployment, live), *budgets)
 
 
 def servers(world: World, version: ModelVersion, *, at_least: int = 0) -> tuple[Manifest, ...]:
@@ -39,12 +41,12 @@ def carries(world: World, weight: int) -> bool:
 
 def available(world: World, inference_service: str) -> int:
     """How many replicas of an InferenceService answer."""
-    return int(_deployment(world, inference_service).get("status", {}).get("availableReplicas", 0))
+    made = [_deployment(world, name) for name in components(inference_service)]
+    return min(int(deployment.get("status", {}).get("availableReplicas", 0)) for deployment in made)
 
 
-def _deployment(world: World, inference_service: str) -> Manifest:
-    key = Key("Deployment", world.deployment.namespace, f"{inference_service}-predictor")
-    return world.seen.get(key) or {}
+def _deployment(world: World, name: str) -> Manifest:
+    return world.seen.get(Key("Deployment", world.deployment.namespace, name)) or {}
 
 
 def replicas_for(world: World, weight: int) -> int:
@@ -52,7 +54,8 @@ def replicas_for(world: World, weight: int) -> int:
     live = world.deployment.status.live
     if live is None:
         return 0
-    now: int = _deployment(world, live.inference_service).get("spec", {}).get("replicas", 0)
+    made = [_deployment(world, name) for name in components(live.inference_service)]
+    now = max(int(deployment.get("spec", {}).get("replicas", 0)) for deployment in made)
     return min(math.ceil(now * weight / 100), world.deployment.spec.serving.max_replicas)
 
 

@@ -21,6 +21,7 @@ from keelway.lifecycle.plan import Delete, Observed
 from keelway.lifecycle.pods import controller_uid
 from keelway.lifecycle.routing import MODEL
 from keelway.lifecycle.settings import JobSettings
+from keelway.manifests.disruption_budget import has_disruption_budget
 from keelway.manifests.serving import inference_service_name, revision
 
 ON_THE_WAY: tuple[Phase, ...] = ("Verifying", "Evaluating", "AwaitingApproval", "Starting", "Smoke", "Canary")
@@ -171,13 +172,15 @@ class World:
         return seconds(self.deployment.spec.rollout.progress_deadline) - self.in_phase_for
 
     def unwanted(self, *, keep_target: bool = True) -> tuple[Delete, ...]:
-        """A route that is not asked for, then InferenceServices that neither serve, nor start, nor soak."""
+        """What is not asked for in front of the servers, then InferenceServices that neither serve, nor start, nor
+        soak."""
         status = self.deployment.status
         kept = {part.inference_service for part in (status.live, status.soaking) if part}
         kept |= {self.target_service} if keep_target else set()
         servers = [server for server in self._mine("InferenceService") if server["metadata"]["name"] not in kept]
         routes = [] if self.deployment.spec.route else self._mine("HTTPRoute")
-        return tuple(Delete.of(manifest) for manifest in (*routes, *servers))
+        budgets = [] if has_disruption_budget(self.deployment) else self._mine("PodDisruptionBudget")
+        return tuple(Delete.of(manifest) for manifest in (*routes, *budgets, *servers))
 
     def superseded(self, *wanted: str) -> tuple[Delete, ...]:
         """Jobs that still run though nobody waits for them; `wanted` are the names of those that somebody does."""
