@@ -14,6 +14,8 @@ from keelway.manifests.worker_container import worker_container
 
 SMOKE = "smoke"
 SMOKE_SECONDS, KEEP_SECONDS = 600, 300
+START_SECONDS = 120
+"""For what comes before the first request: a node, the image."""
 RESOURCES = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
 
 
@@ -28,7 +30,10 @@ def smoke_job(
     )
     container = worker_container(SMOKE, order, image=image, pull_policy=pull_policy, resources=RESOURCES)
     name = child_name(deployment.name, SMOKE, hash8(attempt, inference_service))
-    return plain_job(deployment, name, container, deadline=SMOKE_SECONDS, keep=KEEP_SECONDS)
+    longest = len(order.calls) * order.max_seconds + order.patience_seconds
+    return plain_job(
+        deployment, name, container, deadline=max(SMOKE_SECONDS, START_SECONDS + longest), keep=KEEP_SECONDS
+    )
 
 
 def _call(base: str, request: SmokeRequest) -> SmokeCall:

@@ -40,6 +40,17 @@ def test_requests_go_straight_to_the_candidate_in_their_order() -> None:
     ]
 
 
+def test_with_a_transformer_they_go_to_that_as_everybodys_will() -> None:
+    (call,) = told(job(candidate="churn-v4t-01234567")).calls
+    assert call.url == "http://churn-v4t-01234567-transformer.ml.svc/v2/models/churn/infer"
+
+
+def test_the_job_may_last_as_long_as_its_answers_may() -> None:
+    slow = with_smoke(*[INFER] * 16, maxLatency="2m")
+    assert job(slow)["spec"]["activeDeadlineSeconds"] > 16 * 120
+    assert job()["spec"]["activeDeadlineSeconds"] == 600
+
+
 def test_types_and_seconds_are_as_the_spec_says() -> None:
     request = {"path": "/predict", "body": "a,b", "method": "PUT", "contentType": "text/csv"}
     made = told(job(with_smoke(request, maxLatency="1500ms")))

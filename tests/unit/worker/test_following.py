@@ -248,8 +248,9 @@ def test_a_file_that_may_not_be_read_says_so_once(file: Path, capfd: pytest.Capt
         assert curve(file, "auc") == ()
         capfd.readouterr()
         with relay(file, "auc", enabled=True):
-            deadline = time.monotonic() + PATIENCE
-            while not (said := capfd.readouterr().err) and time.monotonic() < deadline:
+            said, deadline = "", time.monotonic() + PATIENCE
+            while not said.endswith("\n") and time.monotonic() < deadline:
+                said += capfd.readouterr().err
                 time.sleep(0.01)
     assert said.splitlines() == ["the metrics file cannot be followed: Permission denied"]
     assert capfd.readouterr().err == ""
