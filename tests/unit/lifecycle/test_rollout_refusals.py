@@ -27,7 +27,7 @@ from tests.unit.lifecycle.rollouts import (
     working,
 )
 from tests.unit.lifecycle.scene import Scene, named, names
-from tests.unit.lifecycle.servers import break_down, candidate, get_ready, live, play, starting
+from tests.unit.lifecycle.servers import a_server_pod, break_down, candidate, crashed, get_ready, live, play, starting
 
 V2 = Key("ModelVersion", NAMESPACE, "churn-v2")
 V3 = Key("ModelVersion", NAMESPACE, "churn-v3")
@@ -221,3 +221,33 @@ def test_servers_that_are_not_ready_in_time_are_rolled_back() -> None:
     assert names(scene.all("InferenceService")) == [live(scene)]
     assert "apply HTTPRoute" not in scene.writes, "there was nothing to move"
     assert settled(scene)
+
+
+def test_trouble_with_the_servers_does_not_give_them_more_time() -> None:
+    scene = challenged(rollout={"progressDeadline": "5m"})
+    passes(scene, 200)
+    a_server_pod(scene, candidate(scene), containers=[crashed()])
+    play(scene)
+    assert (phase(scene), scene.standing(DEPLOYMENT)) == ("Failed", "Stalled ModelLoadFailed")
+    passes(scene, 99)
+    assert phase(scene) == "Failed"
+    passes(scene, 1)
+    assert (phase(scene), of_candidate(scene)["reason"]) == ("RolledBack", "ModelLoadFailed")
+    assert "cannot unpickle" in of_candidate(scene)["message"]
+
+
+def test_a_pin_to_what_was_live_before_ends_what_is_said_of_the_rollback() -> None:
+    scene = sharing(soak="1h", holdDown="0s")
+    passes(scene, 180)
+    scene.put(a_model_version(3))
+    play(scene)
+    get_ready(scene, candidate(scene))
+    play(scene)
+    assert shares(scene) == {2: 90, 3: 10}
+    break_down(scene, candidate(scene))
+    play(scene)
+    assert scene.condition(DEPLOYMENT, "RolledBack")["status"] == "True"
+    scene.change(DEPLOYMENT, model={"name": "churn", "version": "1"})
+    play(scene)
+    assert shares(scene) == {1: 100}
+    assert scene.condition(DEPLOYMENT, "RolledBack") == {}

@@ -55,7 +55,7 @@ def _stage(phase: Phase) -> Phase:
 def on_the_way(world: World, reason: Reason, message: str) -> Standing:
     """A candidate makes progress; what serves meanwhile is said."""
     message = f"version {world.wanted.spec.version} {message}{still(world)}"
-    return working(reason, message).also(Fact(PROGRESSING, "True", reason, message)).without(ROLLED_BACK)
+    return working(reason, message).also(Fact(PROGRESSING, "True", reason, message))
 
 
 def standing_by(world: World, reason: Reason, message: str) -> Standing:

@@ -11,7 +11,7 @@ from keelway.api.rollout import AnalysisStatus
 from keelway.lifecycle.conditions import Fact, Standing, ready, stalled, working
 from keelway.lifecycle.model_deployment import outcome
 from keelway.lifecycle.model_deployment.analysis import Looked, looked
-from keelway.lifecycle.model_deployment.outcome import OF_A_CANDIDATE, PROGRESSING
+from keelway.lifecycle.model_deployment.outcome import OF_A_CANDIDATE, PROGRESSING, ROLLED_BACK
 from keelway.lifecycle.model_deployment.refusal import soak_until, taken_back
 from keelway.lifecycle.model_deployment.traffic import available, servers, traffic, url
 from keelway.lifecycle.model_deployment.world import World
@@ -34,7 +34,7 @@ def promoted(world: World) -> Plan | None:
         applies=(*traffic(world, world.target_service), *servers(world, target)),
         status=outcome.status(
             world,
-            _standing(world),
+            _standing(world).without(ROLLED_BACK),
             live=after,
             candidate=None,
             soaking=_soaking(world, live),
