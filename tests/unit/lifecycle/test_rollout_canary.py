@@ -16,6 +16,7 @@ from tests.unit.lifecycle.rollouts import (
     clear,
     dark,
     history,
+    measures,
     of_candidate,
     passes,
     phase,
@@ -406,6 +407,40 @@ def test_without_its_route_there_are_no_steps_any_more() -> None:
     scene.put({**manifest, "spec": {name: part for name, part in manifest["spec"].items() if name != "route"}})
     play(scene)
     assert (live(scene), selected(scene), scene.all("HTTPRoute")) == (wanted, wanted, [])
+
+
+# dark launch
+
+DARK = [{"weight": 0, "hold": "1m"}, {"weight": 10, "hold": "1m"}]
+
+
+def test_a_step_without_weight_is_for_those_who_ask_by_header_alone() -> None:
+    scene = sharing(steps=DARK)
+    assert (phase(scene), of_candidate(scene)["step"]) == ("Canary", 1)
+    assert (shares(scene), dark(scene)) == ({1: 100, 2: 0}, candidate(scene))
+    assert settled(scene)
+    passes(scene, 59)
+    assert shares(scene) == {1: 100, 2: 0}
+    passes(scene, 1)
+    assert shares(scene) == {1: 90, 2: 10}
+
+
+def test_a_step_without_weight_needs_no_data_and_fails_for_bad_ones() -> None:
+    scene = sharing(steps=DARK, analysis=an_analysis())
+    measures(scene)
+    passes(scene, 60)
+    assert of_candidate(scene)["step"] == 2
+    scene = sharing(steps=DARK, analysis=an_analysis())
+    measures(scene, 0.5)
+    passes(scene, 15)
+    assert phase(scene) == "RolledBack"
+
+
+def test_a_candidate_that_crashes_in_the_dark_is_rolled_back_too() -> None:
+    scene = sharing(steps=DARK)
+    _crashes(scene)
+    play(scene)
+    assert (phase(scene), dark(scene)) == ("RolledBack", "")
 
 
 # replicas
