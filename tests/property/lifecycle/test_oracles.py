@@ -57,7 +57,7 @@ LOOKS = st.lists(
 ATTEMPTS = st.dictionaries(
     st.tuples(st.integers(0, 2), st.integers(0, 2)), st.lists(DISTURBED, min_size=1, max_size=2), max_size=4
 )
-SERVERS = st.dictionaries(st.integers(1, 2), st.builds(ServerFate, st.sampled_from([1.0, 30.0, 400.0])), max_size=2)
+SERVERS = st.dictionaries(st.integers(1, 2), st.builds(ServerFate, st.sampled_from([1.0, 30.0, 200.0])), max_size=2)
 
 ERRORS: st.SearchStrategy[ApiError] = st.sampled_from(
     [
@@ -200,7 +200,7 @@ def _without_number(spec: Manifest) -> Any:
 
 CHANGES = st.sampled_from(
     [
-        (OFTEN, {"splits": [{"name": "train", "percent": 60}]}),
+        (OFTEN, {"splits": [{"name": "train", "percent": 60}, {"name": "holdout", "percent": 20}]}),
         (OFTEN, {"source": {"uri": SOURCE, "format": "CSV", "include": ["*.csv"]}}),
         (OFTEN, {"owner": {"team": "others"}}),
         (SMALL, {"search": {**SMALL["spec"]["search"], "seed": 7}}),
@@ -277,7 +277,11 @@ def test_a_version_that_does_not_load_gets_no_traffic_and_the_next_one_does() ->
     third = Scene(1200, uploads("third"))
     end = play(simulation, FILES, NEW_DATA, third, until=END)
     history = end[str(DEPLOYMENT_KEY)]["status"]["history"]
-    assert [line["version"] for line in history] == [3, 1]
+    assert [(line["version"], line["outcome"]) for line in history] == [
+        (3, "Promoted"),
+        (2, "RolledBack"),
+        (1, "Replaced"),
+    ]
     assert len([key for key in end if key.startswith("InferenceService")]) == 1
 
 

@@ -7,10 +7,15 @@ traffic meets a model that was not proved, and in the end the newest good versio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keelway.api.base import Manifest
 from keelway.api.kinds import Key
 from tests.property.engine.harness import Delivery
 from tests.property.engine.test_convergence import killer
@@ -48,6 +53,7 @@ from tests.property.lifecycle.simulation import (
 )
 from tests.property.lifecycle.stories import noting
 from tests.property.lifecycle.test_by_hand import removes
+from tests.property.lifecycle.test_oracles import outcome
 from tests.property.lifecycle.traffic import shares
 
 FIRST = Scene(0, lambda simulation: [act(simulation) for act in (applies(DATA, DEPLOYED), arrives())])
@@ -222,3 +228,81 @@ def test_nor_does_it_when_events_are_late_and_repeated_and_pods_are_lost(
     simulation.rollouts.lag += LATEST
     simulation.api.wrote = killer(deaths)
     ends_well(simulation, doings)
+
+
+STORIES: dict[str, tuple[tuple[str, float], ...]] = {
+    "promoted": (("good", 0.0),),
+    "taken back while the version before is warm": (("errs under all the traffic", 0.0),),
+    "rolled back at the second step": (("errs under more traffic", 0.0),),
+    "rolled back for a crash": (("crashes under traffic", 0.0),),
+    "rolled back for want of samples": (("has no samples", 0.0),),
+    "rolled back before it had traffic": (("answers smoke requests wrongly", 0.0),),
+    "never ready": (("does not load", 0.0),),
+    "rejected at a gate": (("scores badly", 0.0),),
+    "rejected for its bytes": (("is tampered with", 0.0),),
+    "approved": (("manual", 0.0), ("good", 30.0), ("approves", 0.0)),
+    "never approved": (("manual", 0.0), ("good", 0.0)),
+    "all at once": (("blue-green", 0.0), ("good", 0.0)),
+    "superseded with half the traffic": (("good", 60.0), ("scores badly", 0.0)),
+    "suspended with a share of the traffic": (("good", 35.0), ("suspends", 0.0)),
+    "pinned back after a promotion": (("good", 70.0), ("pins the first", 0.0)),
+}
+STORY_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Told:
+    """One story, and how it ended."""
+
+    simulation: Simulation
+    begun: int
+    """How many writes came before it."""
+    end: dict[str, Any]
+    """What users have, and what is said of it. What metrics say depends on who has traffic already: an operator that
+    dies between the route and its status may find out about a version a step earlier."""
+
+
+def told(name: str, deaths: set[int]) -> Told:
+    """Let a story happen, with an operator that dies after these writes."""
+    simulation, at, begun = Simulation(), LIVE, list[int]()
+    simulation.api.wrote = killer(deaths)
+    scenes = [Scene(at - 1, lambda world: begun.append(len(world.api.effects)))]
+    for doing, pause in STORIES[name]:
+        scenes.append(Scene(at, DOINGS[doing]))
+        at += pause
+    end = play(simulation, FIRST, *scenes, until=LIVE + STORY_SECONDS)
+    return Told(simulation, begun[0], {**outcome(end), "said": _said(end[str(DEPLOYMENT_KEY)]["status"])})
+
+
+def _said(status: Manifest) -> list[object]:
+    roles = (status.get(role) or {} for role in ("live", "candidate", "soaking"))
+    return [
+        *((role.get("version"), role.get("weight"), role.get("phase"), role.get("reason")) for role in roles),
+        *((condition["type"], condition["status"], condition["reason"]) for condition in status["conditions"]),
+    ]
+
+
+def test_a_kill_after_each_write_of_a_rollout_and_of_the_way_back_ends_in_the_same_objects() -> None:
+    name = "taken back while the version before is warm"
+    undisturbed = told(name, set())
+    writes = undisturbed.simulation.api.effects
+    assert len(writes) - undisturbed.begun > 25
+    for k in range(undisturbed.begun + 1, len(writes) + 1):
+        other = told(name, {k})
+        assert other.end == undisturbed.end, f"killed after write {k}: {writes[k - 1]}"
+        assert other.simulation.restarts == 1
+        jobs = [key for key in other.simulation.api.created if key.kind == "Job"]
+        assert len(jobs) == len(set(jobs)), f"killed after write {k}"
+
+
+@pytest.mark.parametrize("name", STORIES)
+@settings(deadline=None, max_examples=3)
+@given(st.sets(st.integers(25, 70), min_size=1, max_size=4))
+def test_a_story_ends_the_same_whenever_the_operator_dies(name: str, deaths: set[int]) -> None:
+    assert told(name, deaths).end == undisturbed_end(name)
+
+
+@cache
+def undisturbed_end(name: str) -> dict[str, Any]:
+    """How a story ends when nobody dies."""
+    return told(name, set()).end
