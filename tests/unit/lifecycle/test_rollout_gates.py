@@ -445,6 +445,27 @@ def test_data_that_a_model_was_trained_on_cannot_judge_it(trained: str, judges: 
         assert settled(scene)
 
 
+RULES: list[tuple[str, Manifest, bool]] = [
+    ("in the same way", {}, False),
+    ("in another way", {"key": "customer"}, True),
+]
+
+
+@pytest.mark.parametrize(("rule", "leaks"), named(RULES))
+def test_another_split_is_other_rows_only_where_it_is_made_in_the_same_way(rule: Manifest, leaks: bool) -> None:
+    scene = challenged(suspend=True, gates=[a_gate()])
+    now = scene.all("DatasetVersion")[0]
+    then = {**now, "metadata": {**now["metadata"], "name": "churn-v0"}, "spec": {**now["spec"], "splitRule": rule}}
+    scene.put(then)
+    scene.put(_trained_on("train"))
+    scene.change(DEPLOYMENT, suspend=False)
+    play(scene)
+    assert phase(scene) == ("Rejected" if leaks else "Evaluating")
+    if leaks:
+        assert of_candidate(scene)["reason"] == "GateLeaksTrainingData"
+        assert "was split in another way when it was trained" in of_candidate(scene)["message"]
+
+
 SAME_BYTES: list[tuple[str, bool, bool]] = [("the same bytes", True, True), ("other bytes", False, False)]
 
 
