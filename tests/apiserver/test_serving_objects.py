@@ -6,6 +6,7 @@ import pytest
 
 from keelway.api.base import Manifest
 from keelway.api.model_deployment import ModelDeployment
+from keelway.manifests.disruption_budget import disruption_budget
 from keelway.manifests.serving import Backend, http_route, service
 from tests.apiserver.api import Api, RefusedError
 from tests.unit.lifecycle.builders import a_model_deployment, a_route
@@ -53,6 +54,11 @@ def test_the_gateway_api_takes_every_route(api: Api, fields: str, weight: int, c
     backends = [Backend(LIVE, weight), *([Backend(candidate, 100 - weight)] if candidate else [])]
     stored = taken(api, http_route(of, of.spec.route, backends, dark=candidate))
     assert [one["weight"] for one in stored["spec"]["rules"][-1]["backendRefs"]] == [one.weight for one in backends]
+
+
+def test_kubernetes_takes_the_budget(api: Api) -> None:
+    stored = taken(api, disruption_budget(a_deployment(), LIVE))
+    assert stored["spec"]["selector"]["matchLabels"] == {"serving.kserve.io/inferenceservice": LIVE}
 
 
 @pytest.mark.parametrize("server", [LIVE, CANDIDATE])

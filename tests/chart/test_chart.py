@@ -208,6 +208,11 @@ def test_operator_looks_at_pods_and_deployments_and_ends_pods_of_stopped_trials(
     assert verbs_on(KINDS["Pod"], rules, "log") == {"get"}
 
 
+@pytest.mark.parametrize("kind", ["Job", "ConfigMap", "InferenceService", "HTTPRoute", "PodDisruptionBudget"])
+def test_operator_may_take_away_what_it_has_made(kind: str) -> None:
+    assert {"create", "delete"} <= verbs_on(KINDS[kind], operator_rules({}))
+
+
 def test_watched_namespaces_get_roles_and_nothing_reaches_further() -> None:
     documents = render(MATRIX["two namespaces"])
     assert of_kind(documents, "ClusterRoleBinding") == []
