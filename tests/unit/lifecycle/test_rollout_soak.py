@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from keelway.api.kinds import Key
+from keelway.lifecycle.plan import MetricAnswer
 from tests.unit.lifecycle.builders import DEPLOYMENT, NAMESPACE, a_model_version
 from tests.unit.lifecycle.rollouts import (
     STEPS,
@@ -211,6 +212,69 @@ def test_a_newer_version_that_takes_over_in_the_soak_is_soaked_against_the_one_b
     play(scene)
     assert (_soaking(scene), shares(scene)) == (second, {3: 100})
     assert first not in names(scene.all("InferenceService"))
+
+
+def _challenged_in_its_soak() -> Scene:
+    """Version 2 soaks, and version 3 has its first share."""
+    scene = _promoted()
+    scene.change(DEPLOYMENT, rollout={"steps": STEPS, "analysis": an_analysis()})
+    scene.put(a_model_version(3))
+    play(scene)
+    get_ready(scene, candidate(scene))
+    play(scene)
+    assert shares(scene) == {2: 90, 3: 10}
+    clear(scene)
+    return scene
+
+
+def test_a_soak_goes_on_while_the_next_version_is_on_its_way() -> None:
+    scene = _challenged_in_its_soak()
+    newest = candidate(scene)
+    assert scene.decide(DEPLOYMENT).look_again_after == 15
+    passes(scene, 50)
+    assert scene.status(DEPLOYMENT)["soaking"]["analysis"]["round"] == 3
+    assert of_candidate(scene)["analysis"]["round"] == 3
+    assert shares(scene) == {2: 90, 3: 10}
+    scene.prometheus = lambda query: MetricAnswer(values=(0.0 if newest in query.query else 0.5,))
+    passes(scene, 15)
+    assert shares(scene) == {1: 100}, "version 2 does badly; version 3 was not to blame, but waits"
+    assert (phase(scene), scene.standing(DEPLOYMENT)) == ("", "Ready HeldDown")
+    assert history(scene)[:2] == [(1, "Promoted", ""), (2, "RolledBack", "AnalysisFailed")]
+    assert "errors 0.5 is not at most 0.01 at 90 %" in _told(scene)
+    assert names(scene.all("InferenceService")) == [live(scene)]
+    assert settled(scene)
+
+
+def test_a_candidate_that_does_badly_in_the_soak_of_another_is_the_one_that_goes() -> None:
+    scene = _challenged_in_its_soak()
+    newest = candidate(scene)
+    scene.prometheus = lambda query: MetricAnswer(values=(0.5 if newest in query.query else 0.0,))
+    passes(scene, 15)
+    assert (shares(scene), phase(scene)) == ({2: 100}, "RolledBack")
+    assert history(scene)[0] == (3, "RolledBack", "AnalysisFailed")
+    measures(scene, 0.5)
+    passes(scene, 15)
+    assert shares(scene) == {1: 100}, "the soak of version 2 goes on after that, too"
+
+
+def test_a_candidate_that_is_lost_in_the_soak_of_another_goes_before_anybody_is_asked() -> None:
+    scene = _challenged_in_its_soak()
+    scene.wait(15)
+    break_down(scene, candidate(scene))
+    scene.look(DEPLOYMENT)
+    assert scene.writes[0] == "apply HTTPRoute"
+    assert shares(scene) == {2: 100}
+
+
+def test_a_soak_goes_on_while_the_next_version_is_verified() -> None:
+    scene = _promoted()
+    scene.put(a_model_version(3))
+    scene.settle(DEPLOYMENT)
+    assert phase(scene) == "Verifying"
+    measures(scene, 0.5)
+    scene.wait(15)
+    scene.settle(DEPLOYMENT)
+    assert shares(scene) == {1: 100}
 
 
 def test_a_rejected_version_that_came_and_went_does_not_blur_the_history() -> None:

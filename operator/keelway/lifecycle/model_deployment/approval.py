@@ -43,7 +43,7 @@ def _waiting(world: World) -> Plan:
         status=outcome.status(world, standing.also(*facts), candidate=candidate, **outcome.soak_over(world)),
         deletes=(*world.unwanted(keep_target=False), *world.superseded()),
         events=outcome.phase_event(world, candidate, EventReason.AWAITING_APPROVAL, message),
-        look_again_after=outcome.soonest(world.soaking_for),
+        look_again_after=outcome.soonest(world.soak_due_in),
     )
 
 

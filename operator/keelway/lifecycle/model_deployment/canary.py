@@ -151,5 +151,5 @@ def _shared(world: World, candidate: CandidateVersion, message: str, *, look: Lo
         events=outcome.phase_event(
             world, candidate, EventReason.STEP_REACHED, f"version {candidate.version} {message}"
         ),
-        look_again_after=outcome.soonest(*waits, until_look, world.soaking_for),
+        look_again_after=outcome.soonest(*waits, until_look, world.soak_due_in),
     )

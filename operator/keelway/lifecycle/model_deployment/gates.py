@@ -80,7 +80,7 @@ def _open(world: World, results: tuple[GateResult, ...], work: Sequence[Measurem
             *world.superseded(*(one.job for one in work)),
             *(order for one in work for order in one.deletes),
         ),
-        look_again_after=outcome.soonest(world.soaking_for, *(one.look_again_after for one in work)),
+        look_again_after=outcome.soonest(world.soak_due_in, *(one.look_again_after for one in work)),
     )
 
 

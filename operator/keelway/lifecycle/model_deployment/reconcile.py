@@ -17,7 +17,7 @@ from keelway.lifecycle.model_deployment.approval import awaiting_approval
 from keelway.lifecycle.model_deployment.canary import canary, candidate_lost
 from keelway.lifecycle.model_deployment.gates import evaluating
 from keelway.lifecycle.model_deployment.refusal import held_down, refused
-from keelway.lifecycle.model_deployment.serving import promoted, serving, warm
+from keelway.lifecycle.model_deployment.serving import promoted, serving, warm, watched
 from keelway.lifecycle.model_deployment.smoke import smoke_testing
 from keelway.lifecycle.model_deployment.starting import starting
 from keelway.lifecycle.model_deployment.traffic import kept
@@ -123,6 +123,7 @@ STEPS: tuple[Callable[[World], Plan | None], ...] = (
     gateway_api_absent,
     no_version,
     serving,
+    watched,
     refused,
     held_down,
     warm,

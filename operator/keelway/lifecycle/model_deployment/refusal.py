@@ -47,7 +47,7 @@ def held_down(world: World) -> Plan | None:
         status=outcome.status(world, standing, candidate=None, **outcome.soak_over(world)),
         deletes=(*world.unwanted(keep_target=False), *world.superseded()),
         events=outcome.retirements(world, keep_target=False),
-        look_again_after=outcome.soonest((until - world.now).total_seconds(), world.soaking_for),
+        look_again_after=outcome.soonest((until - world.now).total_seconds(), world.soak_due_in),
     )
 
 
@@ -77,7 +77,7 @@ def _stand_by(world: World, candidate: CandidateVersion, reason: Reason, message
         ),
         deletes=(*world.unwanted(keep_target=False), *world.superseded()),
         events=(*news, *outcome.retirements(world, keep_target=False)),
-        look_again_after=outcome.soonest(world.soaking_for),
+        look_again_after=outcome.soonest(world.soak_due_in),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from keelway.api.base import Manifest
 from keelway.api.durations import to_timestamp
 from keelway.api.kinds import Key
@@ -79,12 +81,43 @@ def serving(world: World) -> Plan | None:
     """The target is live: keep everything as stated, watch it while there is a way back, then let that go."""
     if not world.target_is_live:
         return None
-    soaking, look = world.deployment.status.soaking, _look(world)
+    # A candidate that is not wanted any more loses what share it has before anybody is asked.
+    look = None if world.deployment.status.candidate else _look(world)
+    return _back_to_the_version_before(world, look) or _as_stated(world, look)
+
+
+def watched(world: World) -> Plan | None:
+    """Another version is on its way: the soak of what is live goes on meanwhile."""
+    status, live = world.deployment.status, world.live_version
+    if status.soaking is None or live is None or _is_urgent(world):
+        return None
+    as_target = replace(world, about=live)
+    if not as_target.target_is_live:
+        return None
+    look = _look(as_target)
+    if plan := _back_to_the_version_before(as_target, look):
+        return plan
+    if look is None or look.after == status.soaking.analysis:
+        return None
+    soaking = status.soaking.model_copy(update={"analysis": look.after})
+    return Plan("watched", status=status.model_copy(update={"soaking": soaking}).to_json(), look_again_after=0.0)
+
+
+def _is_urgent(world: World) -> bool:
+    """Traffic is to be moved now: to a version that is warm, or away from a candidate that nobody wants or is lost."""
+    status, soaking = world.deployment.status, world.deployment.status.soaking
+    if soaking and soaking.inference_service == world.target_service:
+        return True
+    candidate = status.candidate
+    return candidate is not None and (world.candidate is None or (candidate.step > 0 and not world.readiness.ready))
+
+
+def _back_to_the_version_before(world: World, look: Looked | None) -> Plan | None:
+    soaking = world.deployment.status.soaking
     if look and look.ask:
         return Plan("asks Prometheus", fetches=look.ask)
-    if soaking and (wrong := _wrong(world, soaking, look)):
-        return taken_back(world, soaking, *wrong)
-    return _as_stated(world, look)
+    wrong = _wrong(world, soaking, look) if soaking else None
+    return taken_back(world, soaking, *wrong) if soaking and wrong else None
 
 
 def _as_stated(world: World, look: Looked | None) -> Plan:
@@ -104,11 +137,11 @@ def _as_stated(world: World, look: Looked | None) -> Plan:
 
 def _wrong(world: World, soaking: SoakingVersion, look: Looked | None) -> Failure | None:
     """Why the version before, which is warm still, should serve again."""
-    analysis, found = world.deployment.spec.rollout.analysis, world.readiness
+    analysis, found, live = world.deployment.spec.rollout.analysis, world.readiness, world.deployment.status.live
     if not available(world, soaking.inference_service):
         return None
     if look and analysis and look.failed(analysis):
-        return Reason.ANALYSIS_FAILED, f"{look.problems} at 100 %"
+        return Reason.ANALYSIS_FAILED, f"{look.problems} at {live.weight if live else 100} %"
     return None if found.available else found.failure
 
 
@@ -116,9 +149,6 @@ def _look(world: World) -> Looked | None:
     """The soak goes on with the analysis of the rollout; the candidate of then is the target of now."""
     analysis, soaking = world.deployment.spec.rollout.analysis, world.deployment.status.soaking
     if analysis is None or soaking is None or soaking.analysis is None or world.soaking_for <= 0:
-        return None
-    if world.deployment.status.candidate:
-        # It is not wanted any more, and what share it has is taken from it before anybody is asked.
         return None
     return looked(world, analysis, soaking.analysis, world.wanted.spec.version)
 

@@ -51,7 +51,7 @@ def _waiting(world: World, plan: Plan, job: str, standing: Standing | None = Non
         status=outcome.status(world, standing, candidate=candidate, **outcome.soak_over(world)),
         deletes=(*world.unwanted(), *world.superseded(job), *plan.deletes),
         events=outcome.phase_event(world, candidate, EventReason.STEP_REACHED, standing.message),
-        look_again_after=outcome.soonest(world.soaking_for, world.deadline_in, plan.look_again_after),
+        look_again_after=outcome.soonest(world.soak_due_in, world.deadline_in, plan.look_again_after),
     )
 
 

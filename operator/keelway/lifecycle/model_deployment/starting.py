@@ -32,7 +32,7 @@ def starting(world: World) -> Plan | None:
             *outcome.phase_event(world, candidate, news, standing.message),
             *outcome.retirements(world),
         ),
-        look_again_after=outcome.soonest(world.soaking_for, world.deadline_in),
+        look_again_after=outcome.soonest(world.soak_due_in, world.deadline_in),
     )
 
 

@@ -72,7 +72,7 @@ def _waiting(world: World, plan: Plan, job: str, standing: Standing | None = Non
             *outcome.phase_event(world, candidate, EventReason.VERIFYING, standing.message),
             *outcome.retirements(world, keep_target=False),
         ),
-        look_again_after=outcome.soonest(world.soaking_for, plan.look_again_after),
+        look_again_after=outcome.soonest(world.soak_due_in, plan.look_again_after),
     )
 
 

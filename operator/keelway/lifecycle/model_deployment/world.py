@@ -38,6 +38,8 @@ class World:
     seen: Observed
     now: datetime
     settings: JobSettings
+    about: ModelVersion | None = None
+    """Another version to decide about than the one that should be live."""
 
     @cached_property
     def versions(self) -> list[ModelVersion]:
@@ -56,6 +58,8 @@ class World:
     @cached_property
     def target(self) -> ModelVersion | None:
         """The version that should be live: the pinned one, or the newest. One that has expired is about to go."""
+        if self.about:
+            return self.about
         wanted = [self.asked_for] if self.deployment.spec.model.version else self.versions
         return next((v for v in reversed(wanted) if v and not v.has_expired), None)
 
@@ -160,6 +164,15 @@ class World:
         """Seconds that the version before must still be kept ready; zero or less when it may go."""
         soaking = self.deployment.status.soaking
         return (from_timestamp(soaking.until) - self.now).total_seconds() if soaking else 0.0
+
+    @property
+    def soak_due_in(self) -> float:
+        """Seconds until something is to be done about the soak: a look, or its end."""
+        soaking, analysis = self.deployment.status.soaking, self.deployment.spec.rollout.analysis
+        if not (soaking and soaking.analysis and analysis):
+            return self.soaking_for
+        since_look = (self.now - from_timestamp(soaking.analysis.at)).total_seconds()
+        return min(self.soaking_for, seconds(analysis.interval) - since_look)
 
     @property
     def in_phase_for(self) -> float:
