@@ -31,7 +31,7 @@ from tests.unit.lifecycle.rollouts import (
     working,
 )
 from tests.unit.lifecycle.scene import Scene, named, names
-from tests.unit.lifecycle.servers import candidate, get_ready, live, play, starting
+from tests.unit.lifecycle.servers import candidate, get_ready, live, play, serving, starting
 
 V1 = Key("ModelVersion", NAMESPACE, "churn-v1")
 V2 = Key("ModelVersion", NAMESPACE, "churn-v2")
@@ -194,6 +194,28 @@ def test_a_live_model_whose_record_is_gone_is_not_compared_with() -> None:
     scene.remove(V1)
     play(scene)
     gate_ends(scene, 2, auc=0.81)
+    assert phase(scene) == "Starting"
+
+
+def test_a_version_that_was_worse_than_one_that_is_gone_is_judged_again() -> None:
+    scene = challenged(gates=[a_gate("holdout", {"metric": "auc", "min": 0.8, "maxRegression": 0.005})])
+    gate_ends(scene, 1, auc=0.9)
+    gate_ends(scene, 2, auc=0.85)
+    assert phase(scene) == "Rejected"
+    scene.remove(V1)
+    play(scene)
+    assert phase(scene) == "Starting"
+
+
+def test_other_servers_of_the_live_version_are_not_compared_with_it() -> None:
+    scene = serving(1, gates=[])
+    scene.put(a_dataset())
+    new_data(scene, 1)
+    scene.change(DEPLOYMENT, gates=[a_gate("holdout", REGRESSION)], serving={"protocol": "v1"})
+    play(scene)
+    assert len(scene.decide(DEPLOYMENT).creates) == 0
+    assert gate(scene).get("comparedWith", "") == ""
+    gate_ends(scene, 1, auc=0.7)
     assert phase(scene) == "Starting"
 
 
