@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 import subprocess
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +18,7 @@ import pytest
 
 from dev.gobuild import build
 from dev.processes import wait_until
+from keelway.api.base import Model
 from keelway.api.jobs import Location
 from tests.unit.worker.builders import ACCESS, SECRET, Bucket, ListingServer, Observer, Server, write_secret
 from tests.unit.worker.cloud_servers import (
@@ -27,6 +31,7 @@ from tests.unit.worker.cloud_servers import (
 )
 from tests.unit.worker.destinations import Bucket as AnyBucket
 from tests.unit.worker.destinations import Place, Volume
+from tests.unit.worker.running import Start, Worker
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +100,31 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         case _:
             (tmp_path / "claim").mkdir()
             yield Volume(Location(mount=str(tmp_path / "claim")))
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    workers: list[Worker] = []
+
+    def begin(program: str, order: Model | str | dict[str, str], *, before: Callable[[], None] | None = None) -> Worker:
+        log = tmp_path / f"termination-log-{len(workers)}"
+        text = json.dumps(order.to_json()) if isinstance(order, Model) else order
+        told = {"KEELWAY_ORDER": text} if isinstance(text, str) else text
+        process = subprocess.Popen(
+            [sys.executable, "-m", "keelway.worker", program],
+            env={**os.environ, **told, "KEELWAY_TERMINATION_LOG": str(log)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=before,  # noqa: PLW1509 - between fork and exec is where a signal mask is set
+        )
+        workers.append(Worker(process, log))
+        return workers[-1]
+
+    yield begin
+    for worker in workers:
+        worker.process.kill()
+        worker.process.communicate()
 
 
 @pytest.fixture
