@@ -127,6 +127,13 @@ class JobController:
         }
         completion = {} if reason else {"completionTime": _now()}
         self._set(job, {"conditions": [ended], **completion})
+        if controller(job)["kind"] == "ModelDeployment":
+            # Other Jobs are deleted by the operator long before.
+            later(job["spec"]["ttlSecondsAfterFinished"], self._collect, job)
+
+    def _collect(self, job: Manifest) -> None:
+        if self._is_there(job):
+            self._api.remove(key_of(job))
 
     def _ended(self, pod: Manifest, fate: Fate) -> Manifest:
         seen = {spec["name"]: self._mounted(pod, spec) for spec in containers(pod)}

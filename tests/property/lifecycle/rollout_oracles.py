@@ -23,11 +23,14 @@ from keelway.lifecycle.model_deployment.evaluation import evaluator
 from keelway.lifecycle.plan import Observed, Plan
 from tests.property.engine.memory_api import Happened
 from tests.property.lifecycle.cluster_api import ClusterApi
+from tests.property.lifecycle.job_controller import later
 from tests.property.lifecycle.kserve import KServe, model_version
 from tests.property.lifecycle.pod_ends import containers, order
 from tests.property.lifecycle.traffic import asked_for, shares
 
 LAG = 0.5
+PATIENCE = 2.0
+"""Seconds in which a candidate that does not answer loses its share."""
 
 
 @dataclass
@@ -70,6 +73,8 @@ class RolloutOracles:
                 self._servers_end(manifest)
             case "Job", "ADDED":
                 self._evaluation_begins(manifest)
+            case "Deployment", _:
+                self._servers_change(key.namespace, key.name.removesuffix("-predictor"))
 
     def _forget(self, deployment: Key) -> None:
         for known in (self.shared, self.dark):
@@ -113,6 +118,19 @@ class RolloutOracles:
         candidate = status.get("candidate") or {}
         if candidate.get("phase") in ("RolledBack", "Rejected") and candidate["inferenceService"] in servers:
             self._wrong(f"{key} gives traffic to {candidate['inferenceService']}, {candidate['phase']}")
+
+    def _servers_change(self, namespace: str, server: str) -> None:
+        if server not in self.kserve.answering:
+            later(self.lag + PATIENCE, self._still_silent, namespace, server)
+
+    def _still_silent(self, namespace: str, server: str) -> None:
+        """Who stopped to answer while it tried for the traffic has lost its share by now."""
+        for key, stored in self.api.objects.items():
+            if key.kind != "HTTPRoute" or key.namespace != namespace or self.kserve.was("answering", server, PATIENCE):
+                continue
+            is_live = (self._status(key).get("live") or {}).get("inferenceService") == server
+            if not is_live and shares(stored.manifest).get(server) and not self._is_touched(key):
+                self._wrong(f"{key} still sends requests to {server}, which does not answer")
 
     # servers
 
@@ -262,7 +280,7 @@ class RolloutOracles:
 
     def _rolls_back(self, manifest: Manifest, plan: Plan) -> None:
         """The first write takes the traffic away."""
-        if not manifest["spec"].get("route"):
+        if not manifest["spec"].get("route") or not manifest["status"].get("live"):
             return
         first = next(iter((*plan.creates, *plan.applies)), {"kind": "nothing"})
         candidate: dict[str, Any] = (plan.status or {})["candidate"]

@@ -19,7 +19,7 @@ from keelway.api.base import Manifest
 from keelway.api.kinds import Key
 from tests.property.engine.harness import Delivery
 from tests.property.engine.test_convergence import killer
-from tests.property.lifecycle.fates import Fate, Fates, ModelFate, ServerFate
+from tests.property.lifecycle.fates import CALM, End, Fate, Fates, ModelFate, ServerFate
 from tests.property.lifecycle.oracles import kstatus
 from tests.property.lifecycle.rollouts import (
     ANALYSIS,
@@ -150,7 +150,7 @@ SEQUENCES = st.lists(
 DISTURBED = st.lists(
     st.builds(
         Fate,
-        st.sampled_from(["succeeds", "evicted", "node_lost", "says_nothing", "job_deleted"]),
+        st.sampled_from(["succeeds", "evicted", "node_lost", "job_deleted"]),
         st.sampled_from([1.0, 5.0, 20.0]),
     ),
     max_size=3,
@@ -306,3 +306,12 @@ def test_a_story_ends_the_same_whenever_the_operator_dies(name: str, deaths: set
 def undisturbed_end(name: str) -> dict[str, Any]:
     """How a story ends when nobody dies."""
     return told(name, set()).end
+
+
+@pytest.mark.parametrize("end", ["unreachable", "says_nothing", "times_out", "out_of_memory", "fails"])
+def test_a_verification_that_came_to_nothing_is_tried_again_when_its_job_is_gone(end: End) -> None:
+    simulation = Simulation(fates=Fates(verifications=[CALM, Fate(end)]))
+    play(simulation, FIRST, Scene(LIVE, arrives()), until=LIVE + 500)
+    assert simulation.api.read(DEPLOYMENT_KEY)["status"]["live"]["version"] == 2
+    verified = [key for key in simulation.api.created if "verify-v2" in key.name and key.kind == "Job"]
+    assert len(verified) == 2
