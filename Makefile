@@ -9,7 +9,7 @@ VENV := .venv/.stamp
 PYTHON := .venv/bin/python
 LEVELS := lint unit property chart apiserver e2e
 
-.PHONY: help demo test $(filter-out lint,$(LEVELS:%=test-%)) lint test-perf cluster-up cluster-down cluster-status images crds lock clean
+.PHONY: help demo compare test $(filter-out lint,$(LEVELS:%=test-%)) lint test-perf cluster-up cluster-down cluster-status images crds lock clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -17,6 +17,9 @@ help: ## This list
 
 demo: $(VENV) ## Local cluster, Keelway by Helm, real data to predictions, a canary and a rollback; leaves the cluster up
 	$(PYTHON) -m dev.demo
+
+compare: $(VENV) ## Bad models brought in by Keelway and by hand, side by side: what clients notice; leaves the cluster up
+	$(PYTHON) -m dev.comparison
 
 test: $(VENV) ## Linters and every level of the tests, what fails fast first; leaves nothing behind
 	$(PYTHON) -m dev.levels $(LEVELS)
