@@ -206,15 +206,16 @@ def test_a_503_that_stays_is_the_answer(server: WebServer) -> None:
 def test_a_server_that_takes_connections_a_moment_later() -> None:
     port = free_port()
 
-    def late(connection: socket.socket) -> None:
-        connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
     def serve() -> None:
-        with socket.create_server(("127.0.0.1", port)) as listener, closing(listener.accept()[0]) as connection:
-            late(connection)
+        with socket.create_server(("127.0.0.1", port)) as listener:
+            listener.settimeout(20)
+            with closing(listener.accept()[0]) as connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
-    threading.Timer(0.3, serve).start()
+    late = threading.Timer(0.3, serve)
+    late.daemon = True
+    late.start()
     asked(SmokeCall(url=f"http://127.0.0.1:{port}/", method="GET"), patience_seconds=20)
 
 
