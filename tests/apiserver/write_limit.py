@@ -140,10 +140,14 @@ class WriteLimit:
             return response
 
     def _ask(self, request: web.Request, body: bytes) -> "aiohttp.client._RequestContextManager":
-        url = f"{self.plane.url}{request.raw_path}"
-        timeout = aiohttp.ClientTimeout(total=None)
+        """Without a body where there is none: aiohttp gives an empty one a content type, which a GET may not have."""
         return self._session.request(
-            request.method, url, data=body, headers=_kept(request.headers), timeout=timeout, allow_redirects=False
+            request.method,
+            f"{self.plane.url}{request.raw_path}",
+            data=body or None,
+            headers=_kept(request.headers),
+            timeout=aiohttp.ClientTimeout(total=None),
+            allow_redirects=False,
         )
 
 
