@@ -247,6 +247,24 @@ STORIES: dict[str, tuple[tuple[str, float], ...]] = {
     "suspended with a share of the traffic": (("good", 35.0), ("suspends", 0.0)),
     "pinned back after a promotion": (("good", 70.0), ("pins the first", 0.0)),
 }
+ENDS: dict[str, tuple[int, str, str]] = {
+    "promoted": (2, "", ""),
+    "taken back while the version before is warm": (1, "RolledBack", "AnalysisFailed"),
+    "rolled back at the second step": (1, "RolledBack", "AnalysisFailed"),
+    "rolled back for a crash": (1, "RolledBack", "ModelLoadFailed"),
+    "rolled back for want of samples": (1, "RolledBack", "NoSamples"),
+    "rolled back before it had traffic": (1, "RolledBack", "SmokeFailed"),
+    "never ready": (1, "RolledBack", "ModelLoadFailed"),
+    "rejected at a gate": (1, "Rejected", "GateFailed"),
+    "rejected for its bytes": (1, "Rejected", "ArtifactDigestMismatch"),
+    "approved": (2, "", ""),
+    "never approved": (1, "AwaitingApproval", ""),
+    "all at once": (2, "", ""),
+    "superseded with half the traffic": (1, "Rejected", "GateFailed"),
+    "suspended with a share of the traffic": (1, "Starting", ""),
+    "pinned back after a promotion": (1, "", ""),
+}
+"""Who is live in the end, the candidate's phase and its reason."""
 STORY_SECONDS = 300.0
 
 
@@ -299,7 +317,10 @@ def test_a_kill_after_each_write_of_a_rollout_and_of_the_way_back_ends_in_the_sa
 @settings(deadline=None, max_examples=3)
 @given(st.sets(st.integers(25, 70), min_size=1, max_size=4))
 def test_a_story_ends_the_same_whenever_the_operator_dies(name: str, deaths: set[int]) -> None:
-    assert told(name, deaths).end == undisturbed_end(name)
+    undisturbed = undisturbed_end(name)
+    (live, *_), (_, _, *candidate), *_ = undisturbed["said"]
+    assert (live, *(fact or "" for fact in candidate)) == ENDS[name]
+    assert told(name, deaths).end == undisturbed
 
 
 @cache
