@@ -15,6 +15,7 @@ from keelway.engine.objects import uid_of
 from keelway.lifecycle.experiment.pruning import FRESH_SECONDS, LOOK_SECONDS, log_requests, parse, to_prune
 from keelway.lifecycle.experiment.trials import TrialRow
 from keelway.lifecycle.jobs import DELETE_GRACE_SECONDS, JobState, job_state
+from keelway.lifecycle.plan import LogRequest
 from keelway.manifests.trial_job import COLLECT
 from tests.unit.lifecycle.builders import EXPERIMENT
 from tests.unit.lifecycle.pods import a_pod_of, trial_ends
@@ -142,6 +143,7 @@ def test_a_pod_that_does_not_train_is_not_asked(happens: Callable[[Scene], Manif
     happens(scene)
     pod = trains(scene, 1, 0.5)
     (request,) = scene.decide(EXPERIMENT).fetches
+    assert isinstance(request, LogRequest)
     assert (request.pod_uid, request.container, request.max_age) == (uid_of(pod), COLLECT, FRESH_SECONDS)
 
 
