@@ -4,9 +4,9 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from dev.comparison.counting import harm, is_settled
+from dev.comparison.counting import harm, is_settled, seconds_until_right
 from dev.comparison.models import Case, asked_about, right_label
 from dev.comparison.sides import SOUND, Side
 from dev.comparison.table import Line
@@ -64,11 +64,8 @@ class Comparison:
         with self._asked() as asked:
             self._bring_in(case, version, asked)
             until = time.monotonic()
-        lines = [_line(case, version, one, until) for one in asked]
-        for one in asked:
-            with step(f"version {SOUND} again: {one.side.name}"):
-                one.side.put_back()
-        return lines
+            lines = [_line(case, version, one, until) for one in asked]
+            return [_mended(line, one) for line, one in zip(lines, asked, strict=True)]
 
     def _bring_in(self, case: Case, version: int, asked: Sequence[Asked]) -> None:
         began = time.monotonic()
@@ -102,3 +99,15 @@ class Comparison:
 def _line(case: Case, version: int, asked: Asked, until: float) -> Line:
     counted = harm(asked.load.everything, right_label(asked.load.row), until=until)
     return Line(case.name, asked.side.title, counted, asked.side.remained(version))
+
+
+def _mended(line: Line, asked: Asked) -> Line:
+    """Version 1 is put back, and all is right again; with the seconds that took where the harm had not ended."""
+    began = time.monotonic()
+    with step(f"version {SOUND} again: {asked.side.name}"):
+        asked.side.put_back()
+        asked.load.wait_for_version(str(SOUND))
+    if line.harm.seconds is not None:
+        return line
+    label = right_label(asked.load.row)
+    return replace(line, by_hand=seconds_until_right(asked.load.everything, label, since=began))

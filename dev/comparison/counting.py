@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from dev.demo.prediction import Answer
 
@@ -31,7 +32,7 @@ class Harm:
     def recovery(self) -> str:
         """The seconds in words."""
         if self.seconds is None:
-            return f"not by itself ({BOUND:.0f} s watched)"
+            return f"not by itself within {BOUND:.0f} s"
         return f"{self.seconds:.1f}" if self.bad else "nothing to recover from"
 
 
@@ -42,6 +43,13 @@ def harm(answers: Iterable[Answer], label: int, *, until: float) -> Harm:
     failed = sum(not answer.is_prediction for answer in bad)
     seconds = _seconds_to_recover(known, bad, until)
     return Harm(requests=len(known), failed=failed, wrong=len(bad) - failed, seconds=seconds)
+
+
+def seconds_until_right(answers: Iterable[Answer], label: int, *, since: float) -> float:
+    """From a moment to the first right answer after the last bad one; 0 where none was bad any more."""
+    known = sorted((answer for answer in answers if answer.at >= since), key=lambda answer: answer.at)
+    bad = [answer for answer in known if not is_right(answer, label)]
+    return _right_after(known, bad[-1].at) - since if bad else 0.0
 
 
 def is_settled(answers: Iterable[Answer], label: int, *, now: float) -> bool:
@@ -59,5 +67,10 @@ def _seconds_to_recover(known: Sequence[Answer], bad: Sequence[Answer], until: f
     if not bad:
         return 0.0
     first, last = bad[0].at, bad[-1].at
-    right_again = next((answer.at for answer in known if answer.at > last), None)
-    return None if right_again is None or until - last < QUIET else right_again - first
+    right_again = _right_after(known, last)
+    return None if right_again == inf or until - last < QUIET else right_again - first
+
+
+def _right_after(known: Iterable[Answer], moment: float) -> float:
+    """When the first answer came after the last bad one; infinity where none did."""
+    return next((answer.at for answer in known if answer.at > moment), inf)

@@ -56,7 +56,7 @@ class InPlace:
     cluster: Kubectl
     namespace: str
     bucket: str
-    title: str = "`kubectl apply` in place"
+    title: str = "kubectl apply, in place"
     name: str = plain.NAME
     host: str = plain.HOST
 
@@ -78,8 +78,11 @@ class InPlace:
         return in_words(self._servers())
 
     def remained(self, version: int) -> str:
-        """Its pods; the InferenceService asks for this version for as long as nobody changes it again."""
-        return f"the InferenceService asks for version {version}; {self.standing()}"
+        """What the InferenceService asks for, as long as nobody changes it again, what it says of itself, its pods."""
+        server = get(self.cluster, "inferenceservice", self.name, self.namespace)
+        conditions = server.get("status", {}).get("conditions", [])
+        ready = next((one["status"] for one in conditions if one["type"] == "Ready"), "Unknown")
+        return f"the InferenceService asks for version {version} and says Ready={ready}; {self.standing()}"
 
     def put_back(self) -> None:
         """Apply the sound model again, and wait until nothing else serves."""

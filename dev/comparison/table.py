@@ -26,12 +26,19 @@ class Line:
     side: str
     harm: Harm
     remained: str
+    by_hand: float | None = None
+    """Seconds until all was right after a person had put version 1 back; None where nobody had to."""
 
     @property
     def cells(self) -> tuple[str, ...]:
         """One text a column."""
         counts = (self.harm.requests, self.harm.failed, self.harm.wrong)
-        return (self.case, self.side, *map(str, counts), self.harm.recovery, self.remained)
+        return (self.case, self.side, *map(str, counts), self._recovery, self.remained)
+
+    @property
+    def _recovery(self) -> str:
+        by_hand = "" if self.by_hand is None else f"; {self.by_hand:.1f} after version 1 was put back by hand"
+        return self.harm.recovery + by_hand
 
 
 def as_table(lines: Iterable[Line]) -> Table:

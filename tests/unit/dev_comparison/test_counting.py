@@ -2,7 +2,7 @@
 
 import pytest
 
-from dev.comparison.counting import BOUND, QUIET, Harm, harm, is_settled
+from dev.comparison.counting import BOUND, QUIET, Harm, harm, is_settled, seconds_until_right
 from dev.demo.prediction import Answer
 
 LABEL = 0
@@ -61,7 +61,7 @@ def test_right_answers_between_two_crashes_are_no_recovery() -> None:
 def test_who_answers_nothing_after_the_last_failure_has_not_recovered() -> None:
     found = counted(right(1), failed(10))
     assert found.seconds is None
-    assert found.recovery == f"not by itself ({BOUND:.0f} s watched)"
+    assert found.recovery == f"not by itself within {BOUND:.0f} s"
 
 
 def test_what_comes_after_the_end_does_not_count() -> None:
@@ -81,3 +81,15 @@ def test_what_comes_after_the_end_does_not_count() -> None:
 )
 def test_when_nothing_more_is_to_be_learnt(answers: list[Answer], now: float, settled: bool) -> None:
     assert is_settled(answers, LABEL, now=now) is settled
+
+
+@pytest.mark.parametrize(
+    ("answers", "seconds"),
+    [
+        ([failed(9), right(11)], 0.0),
+        ([failed(9), failed(11), right(12), wrong(14), right(14.5)], 4.5),
+    ],
+    ids=["at once", "after some"],
+)
+def test_how_long_it_took_after_somebody_mended_it(answers: list[Answer], seconds: float) -> None:
+    assert seconds_until_right(answers, LABEL, since=10) == seconds

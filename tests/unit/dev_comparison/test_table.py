@@ -8,7 +8,7 @@ from dev.comparison.counting import Harm
 from dev.comparison.table import HEADER, Line, as_markdown, as_table
 
 LINES = [
-    Line("crashes", "in place", Harm(requests=900, failed=400, wrong=2, seconds=None), "a|b"),
+    Line("crashes", "in place", Harm(requests=900, failed=400, wrong=2, seconds=None), "a|b", by_hand=12.34),
     Line("crashes", "Keelway", Harm(requests=1000, failed=3, wrong=0, seconds=1.26), "rolled back"),
 ]
 
@@ -17,7 +17,7 @@ def test_a_page_gets_a_row_for_each_line_with_as_many_cells_as_the_header() -> N
     header, rule, first, second = as_markdown(LINES).splitlines()
     assert header == f"| {' | '.join(HEADER)} |"
     assert rule == f"|{' --- |' * len(HEADER)}"
-    assert first.startswith("| crashes | in place | 900 | 400 | 2 | not by itself")
+    assert first.startswith("| crashes | in place | 900 | 400 | 2 | not by itself within 90 s; 12.3 after")
     assert second == "| crashes | Keelway | 1000 | 3 | 0 | 1.3 | rolled back |"
 
 
