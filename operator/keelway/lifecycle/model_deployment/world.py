@@ -101,15 +101,19 @@ class World:
 
     @cached_property
     def attempt(self) -> str:
-        """Hash of what a rollout's outcome depends on: as long as it stays, a refusal stays."""
+        """Hash of what a rollout's outcome depends on: as long as it stays, a refusal stays.
+
+        Without what is as it is by default: a field that a newer Keelway adds begins no rollout anew.
+        """
         spec, version = self.deployment.spec, self.wanted
-        how = spec.rollout.model_dump(mode="json", exclude={"progress_deadline", "soak", "hold_down"})
+        times = {"progress_deadline", "soak", "hold_down"}
+        how = spec.rollout.model_dump(mode="json", exclude=times, exclude_defaults=True)
         parts = [
             version.name,
             version.spec.artifact.to_json(),
             self.target_service,
-            [gate.to_json() for gate in spec.gates],
-            spec.model.access.to_json(),
+            [gate.model_dump(mode="json", exclude_defaults=True) for gate in spec.gates],
+            spec.model.access.model_dump(mode="json", exclude_defaults=True),
             how,
             self.deployment.metadata.annotations.get(RETRY_ANNOTATION, ""),
         ]
