@@ -147,6 +147,19 @@ def test_servers_that_go_after_their_answer_get_no_traffic() -> None:
     assert shares(scene) == {1: 90, 2: 10}
 
 
+def test_without_steps_servers_that_are_not_whole_after_their_answer_do_not_take_over() -> None:
+    scene = challenged(route=False, rollout={"smoke": SMOKE})
+    wanted = candidate(scene)
+    get_ready(scene, wanted)
+    play(scene)
+    get_ready(scene, wanted, replicas=2, availableReplicas=1)
+    smoke_ends(scene)
+    assert (phase(scene), live(scene) == wanted) == ("Starting", False)
+    get_ready(scene, wanted, replicas=2)
+    play(scene)
+    assert live(scene) == wanted
+
+
 def test_the_first_version_of_all_answers_too_before_it_serves() -> None:
     scene = starting(1, rollout={"smoke": SMOKE})
     get_ready(scene, candidate(scene))
