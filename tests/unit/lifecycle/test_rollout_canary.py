@@ -338,6 +338,14 @@ def test_whatever_ends_a_canary_takes_its_share_first(happens: Callable[[Scene],
     assert settled(scene)
 
 
+def test_a_newer_version_takes_the_share_of_the_one_before_ahead_of_all_that_may_be_refused() -> None:
+    scene = sharing()
+    scene.put(a_model_version(3))
+    plan = scene.look(DEPLOYMENT)
+    assert (plan.creates, shares(scene)) == ((), {1: 100})
+    assert scene.look(DEPLOYMENT).creates
+
+
 def test_a_newer_version_goes_through_all_the_steps_itself() -> None:
     scene = sharing()
     passes(scene, 60)

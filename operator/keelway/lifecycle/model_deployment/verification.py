@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from keelway.api.experiment import Experiment
 from keelway.api.jobs import StageVerdict
 from keelway.api.kinds import Key
@@ -36,14 +38,24 @@ def verifying(world: World) -> Plan | None:
         image=world.settings.worker_image,
         pull_policy=world.settings.worker_pull_policy,
     )
-    found = world.job(job["metadata"]["name"])
+    name = job["metadata"]["name"]
+    if _older_has_a_share(world):
+        # Before there is anything that the API server could refuse.
+        return replace(_waiting(world, Plan("share taken back"), name), look_again_after=0.0)
+    found = world.job(name)
     if found is None:
-        return _waiting(world, Plan("verifies", creates=(job,)), job["metadata"]["name"])
+        return _waiting(world, Plan("verifies", creates=(job,)), name)
     state = job_state(found, world.seen, world.now)
     if state.phase == "Running":
         return _running(world, state)
     failure = work_failure(state, STAGE, failed=Reason.INTERNAL_ERROR, too_long=TOO_LONG)
     return _failed(world, state, *failure) if failure else _verified(world, state)
+
+
+def _older_has_a_share(world: World) -> bool:
+    """Whether the candidate before this one still has some of the traffic."""
+    live = world.deployment.status.live
+    return world.candidate is None and live is not None and live.weight < 100
 
 
 def access_to_model(world: World, version: ModelVersion) -> Access:
