@@ -12,16 +12,14 @@ from keelway.api.jobs import (
     CollectOrder,
     CollectVerdict,
     FailureReason,
-    MeasureOrder,
-    MeasureVerdict,
     ObserveOrder,
     ObserveVerdict,
     RecordOrder,
-    SmokeVerdict,
     StageOrder,
     SweepOrder,
     TransformVerdict,
 )
+from keelway.api.judging import MeasureOrder, MeasureVerdict, SmokeVerdict
 from tests.apiserver.pod_script import FOREVER, Container, Outcome
 from tests.property.lifecycle import lake
 from tests.property.lifecycle.curves import relayed

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from keelway.api.jobs import SmokeVerdict
+from keelway.api.judging import SmokeVerdict
 from tests.apiserver.api import Api
 from tests.apiserver.audit import Audit, Write
 from tests.apiserver.cluster_setup import OPERATOR_USER

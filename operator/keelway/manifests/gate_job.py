@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from keelway.api.base import Manifest
 from keelway.api.durations import seconds
 from keelway.api.gates import Gate
-from keelway.api.jobs import MeasureOrder
+from keelway.api.judging import MeasureOrder
 from keelway.api.model_deployment import ModelDeployment
 from keelway.api.model_version import ModelVersion
 from keelway.api.resource import Access

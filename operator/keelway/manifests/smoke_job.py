@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keelway.api.base import Manifest
 from keelway.api.durations import seconds
-from keelway.api.jobs import SmokeCall, SmokeOrder
+from keelway.api.judging import SmokeCall, SmokeOrder
 from keelway.api.model_deployment import ModelDeployment
 from keelway.api.rollout import SmokeRequest
 from keelway.manifests.names import child_name, hash8

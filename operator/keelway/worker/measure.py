@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from keelway.api.jobs import MeasureOrder, MeasureVerdict
+from keelway.api.judging import MeasureOrder, MeasureVerdict
 from keelway.worker.metrics import read_metrics
 
 

@@ -21,13 +21,9 @@ from keelway.api.jobs import (
     ORDER_VARIABLE,
     CollectOrder,
     CollectVerdict,
-    MeasureOrder,
-    MeasureVerdict,
     ObserveOrder,
     ObserveVerdict,
     RecordOrder,
-    SmokeOrder,
-    SmokeVerdict,
     StageOrder,
     StageVerdict,
     SweepOrder,
@@ -35,6 +31,7 @@ from keelway.api.jobs import (
     TransformOrder,
     TransformVerdict,
 )
+from keelway.api.judging import MeasureOrder, MeasureVerdict, SmokeOrder, SmokeVerdict
 from keelway.worker import verdicts
 from keelway.worker.errors import WorkerError
 

@@ -24,7 +24,7 @@ from httpx2 import (
     TransportError,
 )
 
-from keelway.api.jobs import SmokeCall, SmokeOrder, SmokeVerdict
+from keelway.api.judging import SmokeCall, SmokeOrder, SmokeVerdict
 from keelway.worker.errors import WorkerError
 from keelway.worker.stores.http_client import HTTP_ERRORS, IDENTITY, trust
 

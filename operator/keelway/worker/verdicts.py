@@ -15,14 +15,13 @@ from keelway.api.jobs import (
     TERMINATION_LOG,
     VERDICT_BYTES,
     CollectVerdict,
-    MeasureVerdict,
     ObserveReport,
     ObserveVerdict,
-    SmokeVerdict,
     StageVerdict,
     SweepVerdict,
     TransformVerdict,
 )
+from keelway.api.judging import MeasureVerdict, SmokeVerdict
 
 Verdict = (
     ObserveVerdict | StageVerdict | CollectVerdict | MeasureVerdict | TransformVerdict | SmokeVerdict | SweepVerdict

@@ -13,13 +13,9 @@ from keelway.api.curves import Curve
 from keelway.api.jobs import (
     ORDER_VARIABLE,
     CollectOrder,
-    MeasureOrder,
-    MeasureVerdict,
     ObserveOrder,
     ObserveVerdict,
     RecordOrder,
-    SmokeOrder,
-    SmokeVerdict,
     StageOrder,
     StageVerdict,
     SweepOrder,
@@ -27,6 +23,7 @@ from keelway.api.jobs import (
     TransformOrder,
     TransformVerdict,
 )
+from keelway.api.judging import MeasureOrder, MeasureVerdict, SmokeOrder, SmokeVerdict
 from tests.property.lifecycle.curves import curve
 from tests.property.lifecycle.fates import Fate, ModelFate
 from tests.property.lifecycle.lake import Lake, Mounted, place, value_of

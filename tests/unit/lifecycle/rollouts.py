@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from keelway.api.base import Manifest
-from keelway.api.jobs import MeasureVerdict, SmokeVerdict, StageVerdict
+from keelway.api.jobs import StageVerdict
+from keelway.api.judging import MeasureVerdict, SmokeVerdict
 from keelway.api.kinds import Key
 from keelway.engine.objects import uid_of
 from keelway.lifecycle.jobs import has_ended

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from keelway.api.base import Manifest
-from keelway.api.jobs import MeasureVerdict, StageVerdict
+from keelway.api.jobs import StageVerdict
+from keelway.api.judging import MeasureVerdict
 from keelway.api.kinds import Key
 from keelway.engine.objects import key_of
 from tests.unit.lifecycle.builders import DATASET, DEPLOYMENT, NAMESPACE, a_dataset, a_model_version

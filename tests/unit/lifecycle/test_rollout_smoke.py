@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from keelway.api.jobs import ORDER_VARIABLE, SmokeOrder
+from keelway.api.jobs import ORDER_VARIABLE
+from keelway.api.judging import SmokeOrder
 from keelway.engine.objects import key_of
 from tests.unit.lifecycle.builders import DEPLOYMENT, a_model_version
 from tests.unit.lifecycle.pods import Ended, a_pod_of, a_waiting_pod_of, an_ended_pod_of, ends

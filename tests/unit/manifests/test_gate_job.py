@@ -11,7 +11,8 @@ import pytest
 from keelway.api.base import Manifest
 from keelway.api.dataset_version import DatasetVersion
 from keelway.api.gates import Gate
-from keelway.api.jobs import MeasureOrder, StageOrder
+from keelway.api.jobs import StageOrder
+from keelway.api.judging import MeasureOrder
 from keelway.api.model_deployment import ModelDeployment
 from keelway.api.resource import Access
 from keelway.manifests.gate_job import GateJob, gate_job

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keelway.api.base import Manifest
-from keelway.api.jobs import SmokeOrder
+from keelway.api.judging import SmokeOrder
 from keelway.api.model_deployment import ModelDeployment
 from keelway.manifests.smoke_job import smoke_job
 from tests.unit.manifests.pods_of_jobs import container, order, pod

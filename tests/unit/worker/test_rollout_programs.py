@@ -15,15 +15,8 @@ import pytest
 
 from dev.processes import wait_until
 from keelway.api.digests import sha256, tree_digest
-from keelway.api.jobs import (
-    VERDICT_BYTES,
-    Location,
-    MeasureOrder,
-    SmokeCall,
-    SmokeOrder,
-    StagedModel,
-    StageOrder,
-)
+from keelway.api.jobs import VERDICT_BYTES, Location, StagedModel, StageOrder
+from keelway.api.judging import MeasureOrder, SmokeCall, SmokeOrder
 from keelway.manifests.worker_container import worker_container
 from tests.unit.worker import limited
 from tests.unit.worker.builders import Bucket, write_metrics

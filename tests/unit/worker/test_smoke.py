@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from keelway.api.jobs import SmokeCall, SmokeOrder, SmokeVerdict
+from keelway.api.judging import SmokeCall, SmokeOrder, SmokeVerdict
 from keelway.worker import smoke
 from keelway.worker.errors import WorkerError
 from tests.unit.worker.cloud_servers import free_port

@@ -10,14 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keelway.api.jobs import (
-    VERDICT_BYTES,
-    CollectVerdict,
-    MeasureVerdict,
-    ObserveVerdict,
-    SmokeVerdict,
-    StageVerdict,
-)
+from keelway.api.jobs import VERDICT_BYTES, CollectVerdict, ObserveVerdict, StageVerdict
+from keelway.api.judging import MeasureVerdict, SmokeVerdict
 from keelway.worker import verdicts
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80)

@@ -10,7 +10,7 @@ from keelway.api.base import Manifest
 from keelway.api.dataset_version import DatasetVersion
 from keelway.api.digests import digest, short
 from keelway.api.gates import Gate
-from keelway.api.jobs import MeasureVerdict
+from keelway.api.judging import MeasureVerdict
 from keelway.api.model_version import Evaluation, ModelVersion
 from keelway.api.reasons import Reason
 from keelway.lifecycle.dataset_inputs import access_to

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keelway.api.jobs import SmokeVerdict
+from keelway.api.judging import SmokeVerdict
 from keelway.api.reasons import EventReason, Reason
 from keelway.lifecycle.conditions import Standing, stalled
 from keelway.lifecycle.jobs import JobState, end_overdue, job_state, stop
