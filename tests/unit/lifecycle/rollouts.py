@@ -177,6 +177,11 @@ def passes(scene: Scene, seconds: float, every: float = 5) -> list[str]:
     return reasons
 
 
+def failed_stage(reason: str) -> Ended:
+    """`stage` says what is wrong."""
+    return Ended(1, StageVerdict(outcome="Failed", reason=reason, message="as the case says").model_dump_json())
+
+
 # what can be seen
 
 

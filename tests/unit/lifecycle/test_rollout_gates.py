@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -13,12 +11,13 @@ from keelway.api.jobs import StageVerdict
 from keelway.api.judging import MeasureVerdict
 from keelway.api.kinds import Key
 from keelway.engine.objects import key_of
-from tests.unit.lifecycle.builders import DATASET, DEPLOYMENT, NAMESPACE, a_dataset, a_model_version
-from tests.unit.lifecycle.pods import Ended, a_pod_of, a_waiting_pod_of, an_ended_pod_of, ends
+from tests.unit.lifecycle.builders import DEPLOYMENT, NAMESPACE, a_dataset, a_model_version
+from tests.unit.lifecycle.pods import Ended, an_ended_pod_of, ends
 from tests.unit.lifecycle.rollouts import (
     a_gate,
     challenged,
     clear,
+    failed_stage,
     gate,
     gate_ends,
     gate_ends_with,
@@ -174,7 +173,7 @@ def _with_data(scene: Scene) -> None:
 @pytest.mark.parametrize("reason", ["ArtifactMissing", "ArtifactDigestMismatch"])
 def test_a_live_model_whose_files_are_gone_does_not_stand_in_the_way(reason: str) -> None:
     scene = challenged(gates=[a_gate("holdout", {"metric": "auc", "min": 0.8, "maxRegression": 0.005})])
-    gate_ends_with(scene, 1, stage=_failed_stage(reason))
+    gate_ends_with(scene, 1, stage=failed_stage(reason))
     gate_ends(scene, 2, auc=0.81)
     assert phase(scene) == "Starting"
     assert gate(scene)["message"] == "auc 0.81 (no live model to compare with)"
@@ -182,7 +181,7 @@ def test_a_live_model_whose_files_are_gone_does_not_stand_in_the_way(reason: str
 
 def test_a_live_model_whose_files_are_gone_is_not_read_again_and_again() -> None:
     scene = challenged(gates=[a_gate("holdout", {"metric": "auc", "min": 0.8, "maxRegression": 0.005})])
-    gate_ends_with(scene, 1, stage=_failed_stage("ArtifactMissing"))
+    gate_ends_with(scene, 1, stage=failed_stage("ArtifactMissing"))
     gate_ends(scene, 2, auc=0.7)
     assert phase(scene) == "Rejected"
     for job in scene.all("Job"):
@@ -226,10 +225,6 @@ def test_a_live_model_that_cannot_be_measured_is_an_error_of_the_gate() -> None:
     assert (phase(scene), of_candidate(scene)["reason"]) == ("Rejected", "EvaluatorFailed")
     assert gate(scene)["message"].startswith("the live model's evaluation: container judge ended with exit code 1")
     assert settled(scene)
-
-
-def _failed_stage(reason: str) -> Ended:
-    return Ended(1, StageVerdict(outcome="Failed", reason=reason, message="as the case says").model_dump_json())
 
 
 # several gates
@@ -357,321 +352,3 @@ def test_the_same_evaluator_with_other_bounds_takes_no_job() -> None:
     play(scene)
     assert phase(scene) == "Starting"
     assert len(jobs(scene, "holdout-v2")) == 1, "that of before"
-
-
-# the data
-
-
-def test_data_without_a_version_are_waited_for() -> None:
-    scene = challenged(gates=[a_gate(dataset={"dataset": "other"})])
-    assert (phase(scene), scene.standing(DEPLOYMENT)) == ("Evaluating", "Reconciling Evaluating")
-    assert "there is no Dataset other in namespace ml" in scene.message(DEPLOYMENT)
-    assert settled(scene)
-
-
-DATA_ERRORS: list[tuple[str, dict[str, Any], str, str]] = [
-    (
-        "the split is missing",
-        {"dataset": "churn", "split": "test"},
-        "SplitMissing",
-        "Dataset churn version 1 has no split 'test'; it has: train, holdout",
-    ),
-    (
-        "the version is missing",
-        {"dataset": "churn", "version": "7"},
-        "VersionMissing",
-        "Dataset churn has no version '7': see kubectl get datasetversions",
-    ),
-]
-
-
-@pytest.mark.parametrize(("dataset", "reason", "message"), named(DATA_ERRORS))
-def test_data_that_are_not_there_refuse_a_version_until_they_are(
-    dataset: dict[str, Any], reason: str, message: str
-) -> None:
-    scene = challenged(gates=[a_gate(dataset=dataset)])
-    assert (phase(scene), of_candidate(scene)["reason"]) == ("Rejected", reason)
-    assert gate(scene)["message"] == message
-    assert settled(scene)
-    new_data(scene, 7, splits=("train", "test"))
-    play(scene)
-    assert phase(scene) == "Evaluating"
-    assert len(working(scene)) == 1
-
-
-def test_data_that_move_on_do_not_disturb_an_evaluation() -> None:
-    scene = challenged(gates=[a_gate()])
-    before = gate(scene)["datasetVersion"]
-    new_data(scene, 2)
-    play(scene)
-    assert gate(scene)["datasetVersion"] == before
-    assert len(jobs(scene, "holdout-v2")) == 1
-    gate_ends(scene, auc=0.9)
-    assert phase(scene) == "Starting"
-    new_data(scene, 3)
-    assert settled(scene), "who has passed has passed"
-
-
-def test_new_data_give_a_rejected_version_another_chance() -> None:
-    scene = challenged(gates=[a_gate()])
-    gate_ends(scene, auc=0.7)
-    newer = new_data(scene, 2)
-    clear(scene)
-    play(scene)
-    assert (phase(scene), gate(scene)["datasetVersion"]) == ("Evaluating", newer.name)
-    assert of_candidate(scene)["reason"] == ""
-    assert len(jobs(scene, "verify-v2")) == 1, "its bytes were verified already"
-    gate_ends(scene, auc=0.9)
-    assert phase(scene) == "Starting"
-
-
-def test_a_version_that_fails_on_new_data_too_is_told_of_again() -> None:
-    scene = challenged(gates=[a_gate()])
-    gate_ends(scene, auc=0.7)
-    new_data(scene, 2)
-    play(scene)
-    clear(scene)
-    gate_ends(scene, auc=0.75)
-    assert scene.told() == ["CandidateRejected"]
-    assert history(scene)[:2] == [(2, "Rejected", "GateFailed")] * 2
-    assert settled(scene)
-
-
-# leaks
-
-
-def _trained_on(split: str, dataset: str = "churn", digest: str = "listing:sha256:else") -> Manifest:
-    given = {"name": "training", "dataset": dataset, "datasetVersion": "churn-v0", "digest": digest, "split": split}
-    return a_model_version(2, inputs=[given])
-
-
-LEAKS: list[tuple[str, str, str, bool]] = [
-    ("the same split", "holdout", "holdout", True),
-    ("another split", "train", "holdout", False),
-    ("all rows judge one split", "", "holdout", True),
-    ("one split, and all rows judge", "train", "", True),
-    ("all rows, and all rows judge", "", "", True),
-]
-
-
-@pytest.mark.parametrize(("trained", "judges", "leaks"), named(LEAKS))
-def test_data_that_a_model_was_trained_on_cannot_judge_it(trained: str, judges: str, leaks: bool) -> None:
-    scene = challenged(suspend=True, gates=[a_gate(dataset={"dataset": "churn", "split": judges})])
-    scene.put(_trained_on(trained))
-    scene.change(DEPLOYMENT, suspend=False)
-    play(scene)
-    assert phase(scene) == ("Rejected" if leaks else "Evaluating")
-    if leaks:
-        assert of_candidate(scene)["reason"] == "GateLeaksTrainingData"
-        assert "it was trained on" in of_candidate(scene)["message"]
-        assert jobs(scene, "holdout-v2") == []
-        assert settled(scene)
-
-
-RULES: list[tuple[str, Manifest, bool]] = [
-    ("in the same way", {}, False),
-    ("in another way", {"key": "customer"}, True),
-]
-
-
-@pytest.mark.parametrize(("rule", "leaks"), named(RULES))
-def test_another_split_is_other_rows_only_where_it_is_made_in_the_same_way(rule: Manifest, leaks: bool) -> None:
-    scene = challenged(suspend=True, gates=[a_gate()])
-    now = scene.all("DatasetVersion")[0]
-    then = {**now, "metadata": {**now["metadata"], "name": "churn-v0"}, "spec": {**now["spec"], "splitRule": rule}}
-    scene.put(then)
-    scene.put(_trained_on("train"))
-    scene.change(DEPLOYMENT, suspend=False)
-    play(scene)
-    assert phase(scene) == ("Rejected" if leaks else "Evaluating")
-    if leaks:
-        assert of_candidate(scene)["reason"] == "GateLeaksTrainingData"
-        assert "was split in another way when it was trained" in of_candidate(scene)["message"]
-
-
-SAME_BYTES: list[tuple[str, bool, bool]] = [("the same bytes", True, True), ("other bytes", False, False)]
-
-
-@pytest.mark.parametrize(("same", "leaks"), named(SAME_BYTES))
-def test_data_of_another_name_leak_when_they_are_the_same_bytes(same: bool, leaks: bool) -> None:
-    scene = challenged(suspend=True, gates=[a_gate()])
-    digest = scene.all("DatasetVersion")[0]["spec"]["digest"] if same else "listing:sha256:else"
-    scene.put(_trained_on("", "copy", digest))
-    scene.change(DEPLOYMENT, suspend=False)
-    play(scene)
-    assert phase(scene) == ("Rejected" if leaks else "Evaluating")
-
-
-def test_another_split_is_no_proof_when_the_rows_were_split_in_another_way() -> None:
-    scene = challenged(suspend=True, gates=[a_gate()])
-    now = scene.only("DatasetVersion")
-    metadata = {"name": "churn-v0", "namespace": NAMESPACE}
-    split = {"rules": [{"name": "train", "percent": 50}], "key": ""}
-    scene.put({**now, "metadata": metadata, "spec": {**now["spec"], "splitRule": split}})
-    scene.put(_trained_on("train"))
-    scene.change(DEPLOYMENT, suspend=False)
-    play(scene)
-    assert (phase(scene), of_candidate(scene)["reason"]) == ("Rejected", "GateLeaksTrainingData")
-    assert "was split in another way" in of_candidate(scene)["message"]
-
-
-# evaluations that come to nothing
-
-
-def _metric_missing(scene: Scene) -> None:
-    said = MeasureVerdict(outcome="Failed", reason="MetricMissing", message="metrics.jsonl has no auc")
-    gate_ends_with(scene, measure=Ended(1, said.model_dump_json()))
-
-
-ERRORS: list[tuple[str, Callable[[Scene], None], str, str]] = [
-    (
-        "the evaluator fails",
-        lambda scene: gate_ends_with(scene, judge=Ended(3)),
-        "EvaluatorFailed",
-        "its evaluation: container judge ended with exit code 3",
-    ),
-    (
-        "the evaluator takes too long",
-        lambda scene: gate_ends_with(scene, judge=Ended(137), reason="DeadlineExceeded"),
-        "TimedOut",
-        "its evaluation: the evaluation took longer than 1h: raise timeout of gate holdout",
-    ),
-    (
-        "the evaluator uses too much memory",
-        lambda scene: gate_ends_with(scene, judge=Ended(137, reason="OOMKilled")),
-        "OutOfMemory",
-        "its evaluation: container judge used more memory than it may",
-    ),
-    ("the metric is missing", _metric_missing, "MetricMissing", "its evaluation: metrics.jsonl has no auc"),
-    (
-        "the data are not what they were",
-        lambda scene: gate_ends_with(scene, stage=_failed_stage("DatasetVersionGone")),
-        "DatasetVersionGone",
-        "its evaluation: as the case says",
-    ),
-    (
-        "the metric is no number",
-        lambda scene: gate_ends(scene, other=1.0),
-        "MetricMissing",
-        "its evaluation: there is no number for auc, there is: other",
-    ),
-]
-
-
-@pytest.mark.parametrize(("happens", "reason", "message"), named(ERRORS))
-def test_an_evaluation_that_comes_to_nothing_is_not_run_again_until_something_changes(
-    happens: Callable[[Scene], None], reason: str, message: str
-) -> None:
-    scene = challenged(gates=[a_gate()])
-    happens(scene)
-    assert (phase(scene), scene.standing(DEPLOYMENT)) == ("Rejected", f"Ready {reason}")
-    assert (gate(scene)["state"], gate(scene)["metrics"]) == ("Error", {})
-    assert gate(scene)["message"].startswith(message)
-    for job in scene.all("Job"):
-        scene.remove(key_of(job))
-    scene.wait(86400)
-    assert settled(scene)
-
-
-AGAIN: list[tuple[str, Callable[[Scene], Any]]] = [
-    ("other data", lambda scene: new_data(scene, 2)),
-    ("another evaluator", lambda scene: scene.change(DEPLOYMENT, gates=[a_gate(image="registry.example.com/judge:2")])),
-    ("more time", lambda scene: scene.change(DEPLOYMENT, gates=[a_gate(timeout="2h")])),
-    ("the retry annotation", lambda scene: scene.annotate(DEPLOYMENT, retry="1")),
-]
-
-
-@pytest.mark.parametrize("changes", named(AGAIN))
-def test_an_evaluation_that_failed_is_run_again_for(changes: Callable[[Scene], Any]) -> None:
-    scene = challenged(gates=[a_gate()])
-    gate_ends_with(scene, judge=Ended(3))
-    changes(scene)
-    play(scene)
-    assert phase(scene) == "Evaluating"
-    assert len(working(scene, "holdout-v2")) == 1
-    gate_ends(scene, auc=0.9)
-    assert phase(scene) == "Starting"
-
-
-def test_a_disrupted_evaluation_begins_anew_at_once() -> None:
-    scene = challenged(gates=[a_gate()])
-    (first,) = working(scene)
-    gate_ends_with(scene, judge=Ended(137), evicted=True)
-    scene.wait(15)
-    play(scene)
-    (second,) = working(scene)
-    assert second["metadata"]["uid"] != first["metadata"]["uid"]
-    assert phase(scene) == "Evaluating"
-    gate_ends(scene, auc=0.9)
-    assert phase(scene) == "Starting"
-
-
-def _says_nothing(scene: Scene) -> None:
-    gate_ends_with(scene)
-
-
-OUTSIDE: list[tuple[str, Callable[[Scene], None], str]] = [
-    *(
-        (reason, partial(gate_ends_with, stage=_failed_stage(reason)), reason)
-        for reason in ("AccessDenied", "SecretMissing", "SourceUnreachable", "SourceChanging", "OutOfSpace")
-    ),
-    ("the sidecar says nothing", _says_nothing, "InternalError"),
-]
-
-
-@pytest.mark.parametrize(("happens", "reason"), named(OUTSIDE))
-def test_what_lies_neither_in_the_model_nor_in_the_evaluator_is_tried_again_after_a_while(
-    happens: Callable[[Scene], None], reason: str
-) -> None:
-    scene = challenged(gates=[a_gate()])
-    (first,) = working(scene)
-    happens(scene)
-    assert (phase(scene), scene.standing(DEPLOYMENT)) == ("Evaluating", f"Stalled {reason}")
-    assert "version 1 keeps serving" in scene.message(DEPLOYMENT)
-    assert scene.decide(DEPLOYMENT).look_again_after == 300
-    scene.wait(299)
-    assert settled(scene)
-    scene.wait(1)
-    play(scene)
-    (second,) = working(scene)
-    assert second["metadata"]["uid"] != first["metadata"]["uid"]
-    assert scene.standing(DEPLOYMENT) == "Reconciling Evaluating"
-    gate_ends(scene, auc=0.9)
-    assert phase(scene) == "Starting"
-
-
-def test_an_evaluation_whose_pod_does_not_start_shows() -> None:
-    scene = challenged(gates=[a_gate()])
-    a_waiting_pod_of(scene, working(scene)[0], "ImagePullBackOff", "no such image", "judge")
-    play(scene)
-    assert (phase(scene), scene.standing(DEPLOYMENT)) == ("Evaluating", "Stalled ImagePullFailed")
-    assert "gate holdout: container judge" in scene.message(DEPLOYMENT)
-    assert settled(scene)
-
-
-def test_an_evaluator_that_does_not_end_in_time_is_ended_soon() -> None:
-    scene = challenged(gates=[a_gate()])
-    (job,) = working(scene)
-    a_pod_of(scene, job, phase="Running")
-    scene.say(key_of(job), conditions=[{"type": "FailureTarget", "status": "True", "reason": "DeadlineExceeded"}])
-    clear(scene)
-    play(scene)
-    assert scene.writes == ["delete Pod"]
-    assert job["spec"]["activeDeadlineSeconds"] == 3600
-
-
-def test_a_newer_version_ends_the_evaluation_of_the_one_before() -> None:
-    scene = challenged(gates=[a_gate()])
-    scene.put(a_model_version(3))
-    play(scene)
-    assert of_candidate(scene)["version"] == 3
-    assert (working(scene, "holdout-v2"), len(working(scene, "holdout-v3"))) == ([], 1)
-
-
-def test_a_later_candidate_is_not_held_to_account_for_the_one_before() -> None:
-    scene = challenged(gates=[a_gate()])
-    gate_ends(scene, auc=0.7)
-    scene.put(a_model_version(3))
-    play(scene)
-    assert scene.condition(DEPLOYMENT, "GatePassed") == {}
-    assert scene.status(DATASET)["lastGood"]["version"] == 1
