@@ -130,6 +130,7 @@ REFUSED_ROLLOUTS: list[tuple[str, Any, str]] = [
     ("spec.rollout", smoke(method="DELETE"), "Unsupported value"),
     ("spec.rollout", smoke(expectStatus=99), "should be greater than or equal to 100"),
     ("spec.rollout", {"smoke": {"maxLatency": "fast"}}, DURATION),
+    ("spec.rollout", {"smoke": {"maxLatency": "0s"}}, "smoke.maxLatency must be more than 0s"),
 ]
 REFUSED_SERVING: list[tuple[str, Any, str]] = [
     ("spec.serving", {"minReplicas": 3, "maxReplicas": 2}, "serving.minReplicas must not be above serving.maxReplicas"),

@@ -29,7 +29,9 @@ class Smoke(Model):
     """What a candidate must answer before anybody else asks it."""
 
     requests: Annotated[tuple[SmokeRequest, ...], Field(max_length=16)] = ()
-    max_latency: Duration = "10s"
+    max_latency: Annotated[
+        Duration, rules(cel("duration(self) > duration('0s')", "smoke.maxLatency must be more than 0s, for example 1s"))
+    ] = "10s"
     """Of each answer."""
 
 
