@@ -18,7 +18,7 @@ from dev.progress import console, step
 CLIENTS, PAUSE = 2, 0.05
 LEAST_SECONDS, MOST_SECONDS = 90, 420
 """How long clients ask after the change, on both sides until the later one is decided and settled."""
-LOAD_SECONDS = 600
+LOAD_SECONDS = 900
 
 
 @dataclass
