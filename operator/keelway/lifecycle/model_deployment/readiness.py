@@ -103,8 +103,9 @@ def _crash(pods: list[Manifest]) -> Trouble | None:
                 container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated") or {}
             )
             if ended.get("exitCode") and not container.get("ready"):
-                words = last_words(ended.get("message") or f"exit code {ended['exitCode']}, {ended.get('reason', '')}")
-                return Trouble(Reason.MODEL_LOAD_FAILED, f"container {container['name']} ended: {words}")
+                how = f"container {container['name']} ended with exit code {ended['exitCode']}"
+                words = last_words(ended.get("message") or ended.get("reason", ""))
+                return Trouble(Reason.MODEL_LOAD_FAILED, f"{how}: {words}")
     return None
 
 
