@@ -11,7 +11,7 @@ from keelway.lifecycle.conditions import Fact, Standing, ready, shortened, stall
 from keelway.lifecycle.model_deployment.world import World
 from keelway.lifecycle.plan import Event
 
-HISTORY = 20
+HISTORY, LINE_LENGTH = 20, 200
 PROGRESSING, ROLLED_BACK, GATE_PASSED, APPROVED = "Progressing", "RolledBack", "GatePassed", "Approved"
 OF_A_CANDIDATE = (ROLLED_BACK, GATE_PASSED, APPROVED)
 """Conditions that are about a candidate, or about what was one."""
@@ -90,7 +90,7 @@ def line(
         to=None if outcome == "Promoted" else now,
         outcome=outcome,
         reason=reason or "",
-        message=shortened(message)[:512],
+        message=shortened(message)[:LINE_LENGTH],
         attempt=world.attempt,
         approved=before.approved if before else None,
     )
