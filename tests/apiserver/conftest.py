@@ -19,6 +19,8 @@ from tests.apiserver.waiting import eventually
 from tests.apiserver.write_limit import WriteLimit
 
 NAMESPACE_NUMBERS = itertools.count(1)
+OPEN_NAMESPACES: list[str] = []
+"""Made and not deleted yet."""
 WORKERS = 256
 """Of an operator behind the limit: a write that is held back holds a worker."""
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -46,11 +48,20 @@ def audit(plane: ControlPlane) -> Audit:
     return Audit(plane.audit_log)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def end_of_namespaces(api: Api) -> Iterator[None]:
+    """What a module leaves goes: resources that nobody looks at any more are work for the operators that come."""
+    yield
+    while OPEN_NAMESPACES:
+        api.delete("Namespace", "", OPEN_NAMESPACES.pop())
+
+
 @pytest.fixture
 def namespace(api: Api) -> Iterator[str]:
     """A namespace that takes only pods that keep to PodSecurity `restricted`."""
     name = new_namespace(api)
     yield name
+    OPEN_NAMESPACES.remove(name)
     api.delete("Namespace", "", name)
 
 
@@ -72,6 +83,7 @@ def serving(plane: ControlPlane, node: FakeNode) -> Iterator[None]:  # noqa: ARG
 def new_namespace(api: Api) -> str:
     """Make a namespace and wait until pods can be made in it."""
     name = f"test-{next(NAMESPACE_NUMBERS)}"
+    OPEN_NAMESPACES.append(name)
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}})
     eventually(lambda: api.get("ServiceAccount", name, "default"), what=f"service account of {name}", every=0.02)
     return name

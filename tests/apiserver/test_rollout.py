@@ -302,5 +302,9 @@ def test_a_rollout_is_a_few_writes_and_its_end_is_none(
     lasting = [write for write in writes if write.resource != "events"]
     assert len(lasting) <= 30 + rounds, [str(write) for write in lasting]
     mark = audit.mark()
-    stays(lambda: audit.writes(OPERATOR_USER, since=mark), seconds=3, what="writes of the operator")
-    assert audit.writes(OPERATOR_USER, since=mark) == []
+    stays(
+        lambda: audit.writes(OPERATOR_USER, since=mark, namespace=rollouts.namespace),
+        seconds=3,
+        what="writes of the operator",
+    )
+    assert audit.writes(OPERATOR_USER, since=mark, namespace=rollouts.namespace) == []

@@ -88,7 +88,7 @@ def test_killed_after_each_write_of_a_rollout(
         written = len(limit.writes[life.namespace])
         life.bring(2)
         killed = kill_after_each_write(mortal_operator, limit, life.track, lambda _: is_over(life), at_most=80)
-        assert killed == len(limit.writes[life.namespace]) - written > 15
+        assert killed == len(limit.writes[life.namespace]) - written > 12
         for history in histories:
             assert history.weights(NAME, "-v2-") == weights
             history.assert_sound(NAME)

@@ -95,10 +95,17 @@ def test_applying_again_and_restarting_write_nothing(
     plane.kubectl("apply", "-f", "-", input=text)
     operator.restart()
     eventually(lambda: has_looked_at_everything(operator), what="the operator has looked at every kind")
-    stays(lambda: audit.writes(OPERATOR_USER, since=mark), seconds=2, what="writes of the operator")
-    assert audit.writes(OPERATOR_USER, since=mark) == []
+    stays(
+        lambda: audit.writes(OPERATOR_USER, since=mark, namespace=track.namespace),
+        seconds=2,
+        what="writes of the operator",
+    )
+    assert audit.writes(OPERATOR_USER, since=mark, namespace=track.namespace) == []
     track.ask("Dataset", "once more")
-    eventually(lambda: audit.writes(OPERATOR_USER, since=mark), what="a look that was asked for is a write")
+    eventually(
+        lambda: audit.writes(OPERATOR_USER, since=mark, namespace=track.namespace),
+        what="a look that was asked for is a write",
+    )
 
 
 def has_looked_at_everything(operator: OperatorProcess) -> bool:
